@@ -1,0 +1,158 @@
+//! Usage for Python.
+
+#![allow(unsafe_op_in_unsafe_fn)] // PyO3's own slots, when they are expanded inside a macro
+
+use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use crate::unit::Unit;
+use crate::usage::{About, Counts, Origin, Usage};
+
+/// The token counts of one call, or a sum of several.
+///
+/// `input_tokens` and `output_tokens` are inclusive totals, every other token count is a subset of one of them.
+/// Unknown is `None`, never 0. Counts saturate at 2**64 - 1.
+#[pyclass(name = "Usage", module = "ragmeter", frozen, eq)]
+#[derive(Clone, PartialEq)]
+pub(super) struct PyUsage(pub(super) Usage);
+
+// One getter a unit, in the one `#[pymethods]` block that a class may have.
+macro_rules! usage_methods {
+    (counts { $($unit:ident => $name:ident,)+ } $($methods:tt)*) => {
+        #[pymethods]
+        impl PyUsage {
+            $(#[getter] fn $name(&self) -> Option<u64> { self.0.get(Unit::$unit) })+
+            $($methods)*
+        }
+    };
+}
+
+usage_methods! {
+    counts {
+    Input => input_tokens,
+    Output => output_tokens,
+    CacheRead => cache_read_tokens,
+    CacheWrite => cache_write_tokens,
+    CacheWrite5m => cache_write_5m_tokens,
+    CacheWrite1h => cache_write_1h_tokens,
+    InputText => input_text_tokens,
+    InputAudio => input_audio_tokens,
+    InputImage => input_image_tokens,
+    InputVideo => input_video_tokens,
+    ToolPrompt => tool_prompt_tokens,
+    Citation => citation_tokens,
+    Reasoning => reasoning_tokens,
+    OutputText => output_text_tokens,
+    OutputAudio => output_audio_tokens,
+    OutputImage => output_image_tokens,
+    AcceptedPrediction => accepted_prediction_tokens,
+    RejectedPrediction => rejected_prediction_tokens,
+    BillableInput => billable_input_tokens,
+    BillableOutput => billable_output_tokens,
+    SearchUnits => search_units,
+    WebSearches => web_searches,
+    WebFetches => web_fetches,
+    Classifications => classifications,
+    AudioMilliseconds => audio_milliseconds,
+    Pages => pages,
+    Characters => characters,
+    }
+
+    #[new]
+    #[pyo3(signature = (*, origin = "reported", provider = None, model = None, response_id = None, **counts))]
+    fn new(
+        origin: &str,
+        provider: Option<&str>,
+        model: Option<&str>,
+        response_id: Option<&str>,
+        counts: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Self> {
+        let origin = Origin::from_name(origin).ok_or_else(|| {
+            PyValueError::new_err(format!("origin is 'reported', 'estimated', 'unknown' or 'mixed', not '{origin}'"))
+        })?;
+        let mut known = Counts::default();
+        for (name, count) in counts.into_iter().flatten() {
+            let name: String = name.extract()?;
+            let unit = Unit::from_name(&name)
+                .ok_or_else(|| PyTypeError::new_err(format!("Usage() has no count named '{name}'")))?;
+            if let Some(count) = count.extract::<Option<u64>>().map_err(|_| {
+                PyValueError::new_err(format!("{name} is a count from 0 to 2**64 - 1 or None, not {count:?}"))
+            })? {
+                known.set(unit, count);
+            }
+        }
+        let text = |text: Option<&str>| text.map(Box::from);
+        Ok(Self(Usage::new(known, origin).with_about(About {
+            provider: text(provider),
+            model: text(model),
+            response_id: text(response_id),
+            ..About::default()
+        })))
+    }
+
+    /// Input plus output; `None` unless both are known.
+    #[getter]
+    fn total_tokens(&self) -> Option<u64> {
+        self.0.total()
+    }
+
+    /// `reported`, `estimated`, `unknown`, or `mixed` for a sum of several of them.
+    #[getter]
+    fn origin(&self) -> &'static str {
+        self.0.origin.name()
+    }
+
+    /// What whoever reads a bill should know: `clamped`, `inferred`, `gap`, `malformed`, `truncated`.
+    #[getter]
+    fn flags(&self) -> Vec<&'static str> {
+        self.0.flags.iter().map(crate::usage::Flag::name).collect()
+    }
+
+    /// Provider that answered.
+    #[getter]
+    fn provider(&self) -> Option<&str> {
+        self.0.about()?.provider.as_deref()
+    }
+
+    /// Model that answered, as the provider names it.
+    #[getter]
+    fn model(&self) -> Option<&str> {
+        self.0.about()?.model.as_deref()
+    }
+
+    /// The provider's id of the answer.
+    #[getter]
+    fn response_id(&self) -> Option<&str> {
+        self.0.about()?.response_id.as_deref()
+    }
+
+    /// The known counts by name, in the order of the registry, then `total_tokens` and `origin`.
+    fn as_dict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let dict = PyDict::new(py);
+        for (unit, count) in self.0.counts().iter() {
+            dict.set_item(unit.name(), count)?;
+        }
+        if let Some(total) = self.0.total() {
+            dict.set_item("total_tokens", total)?;
+        }
+        dict.set_item("origin", self.0.origin.name())?;
+        Ok(dict)
+    }
+
+    fn __add__(&self, other: &Self) -> Self {
+        let mut sum = self.0.clone();
+        sum.merge(&other.0);
+        Self(sum)
+    }
+
+    fn __repr__(&self) -> String {
+        use std::fmt::Write;
+        let mut text = String::from("Usage(");
+        for (unit, count) in self.0.counts().iter() {
+            let _ = write!(text, "{}={count}, ", unit.name());
+        }
+        let _ = write!(text, "origin='{}')", self.0.origin.name());
+        text
+    }
+}

@@ -1,0 +1,363 @@
+//! Usage: what one call cost, or what several cost together.
+//!
+//! Totals are inclusive, subsets never exceed their total, unknown is `None` and never 0, counters saturate.
+//! [`Counts`] holds the numbers and keeps these rules however it is filled; [`Usage`] adds where they came from.
+//!
+//! Not here: how a provider says it (`provider/`), who spent it (`call.rs`).
+
+use crate::unit::Unit;
+
+/// Where the counts came from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Origin {
+    /// The provider said so.
+    #[default]
+    Reported,
+    /// We counted text.
+    Estimated,
+    /// The call happened and nobody knows its counts.
+    Unknown,
+    /// A sum over calls of different origins; no single call has it.
+    Mixed,
+}
+
+impl Origin {
+    /// The name used at every door.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Reported => "reported",
+            Self::Estimated => "estimated",
+            Self::Unknown => "unknown",
+            Self::Mixed => "mixed",
+        }
+    }
+
+    /// The origin of that name, if there is one.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Reported, Self::Estimated, Self::Unknown, Self::Mixed].into_iter().find(|o| o.name() == name)
+    }
+
+    fn with(self, other: Self) -> Self {
+        if self == other { self } else { Self::Mixed }
+    }
+}
+
+/// Something about a Usage that whoever reads a bill should know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u16)]
+pub enum Flag {
+    /// A subset exceeded its total and was cut to it.
+    Clamped = 1,
+    /// A subset was given without its total; the total is at least that.
+    Inferred = 1 << 1,
+    /// The provider's own total was larger than input and output; the rest was counted as output.
+    Gap = 1 << 2,
+    /// A count was not a number, negative or too large and was left out or cut.
+    Malformed = 1 << 3,
+    /// The stream or body ended before its end.
+    Truncated = 1 << 4,
+}
+
+impl Flag {
+    /// Every flag.
+    pub const ALL: [Self; 5] = [Self::Clamped, Self::Inferred, Self::Gap, Self::Malformed, Self::Truncated];
+
+    /// The name used at every door.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Clamped => "clamped",
+            Self::Inferred => "inferred",
+            Self::Gap => "gap",
+            Self::Malformed => "malformed",
+            Self::Truncated => "truncated",
+        }
+    }
+}
+
+/// A set of [`Flag`]s.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Flags(u16);
+
+impl Flags {
+    /// Adds `flag`.
+    pub fn set(&mut self, flag: Flag) {
+        self.0 |= flag as u16;
+    }
+
+    /// Whether `flag` is in the set.
+    pub const fn has(self, flag: Flag) -> bool {
+        self.0 & flag as u16 != 0
+    }
+
+    /// The flags of either set.
+    #[must_use]
+    pub const fn union(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// The flags that are set.
+    pub fn iter(self) -> impl Iterator<Item = Flag> {
+        Flag::ALL.into_iter().filter(move |flag| self.has(*flag))
+    }
+}
+
+/// Counts by [`Unit`]; a unit nobody spoke of is unknown, not 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counts {
+    known: u32,
+    values: [u64; Unit::COUNT],
+}
+
+const _: () = assert!(Unit::COUNT <= 32, "Counts::known has one bit a unit");
+
+impl Default for Counts {
+    fn default() -> Self {
+        Self::UNKNOWN
+    }
+}
+
+impl Counts {
+    /// Nothing is known.
+    pub const UNKNOWN: Self = Self { known: 0, values: [0; Unit::COUNT] };
+
+    const fn bit(unit: Unit) -> u32 {
+        1 << unit.index()
+    }
+
+    /// The count of `unit`, if it is known.
+    #[allow(clippy::indexing_slicing)] // an index below COUNT, by construction of Unit
+    pub const fn get(&self, unit: Unit) -> Option<u64> {
+        if self.known & Self::bit(unit) == 0 { None } else { Some(self.values[unit.index()]) }
+    }
+
+    /// Replaces the count of `unit`. The rules between units are kept by [`Counts::settle`].
+    #[allow(clippy::indexing_slicing)]
+    pub const fn set(&mut self, unit: Unit, count: u64) {
+        self.known |= Self::bit(unit);
+        self.values[unit.index()] = count;
+    }
+
+    /// Makes the count of `unit` unknown again.
+    #[allow(clippy::indexing_slicing)]
+    pub const fn clear(&mut self, unit: Unit) {
+        self.known &= !Self::bit(unit);
+        self.values[unit.index()] = 0;
+    }
+
+    /// Adds to the count of `unit`; unknown becomes known. Saturates.
+    #[allow(clippy::indexing_slicing)]
+    pub const fn add(&mut self, unit: Unit, count: u64) {
+        self.known |= Self::bit(unit);
+        self.values[unit.index()] = self.values[unit.index()].saturating_add(count);
+    }
+
+    /// Whether no count is known.
+    pub const fn is_unknown(&self) -> bool {
+        self.known == 0
+    }
+
+    /// The known counts, in the order of the registry.
+    pub fn iter(&self) -> impl Iterator<Item = (Unit, u64)> + '_ {
+        Unit::ALL.into_iter().filter_map(|unit| Some((unit, self.get(unit)?)))
+    }
+
+    /// Input plus output. `None` unless both are known. Saturates.
+    pub fn total(&self) -> Option<u64> {
+        Some(self.get(Unit::Input)?.saturating_add(self.get(Unit::Output)?))
+    }
+
+    /// Enforces the rules between units and says which had to be enforced: a total that is unknown while a subset of
+    /// it is known becomes the largest such subset; a subset above its total is cut to it.
+    pub fn settle(&mut self) -> Flags {
+        let mut flags = Flags::default();
+        let mut inferred = 0;
+        // Backwards, subsets come before their totals.
+        for unit in Unit::ALL.into_iter().rev() {
+            let (Some(count), Some(parent)) = (self.get(unit), unit.parent()) else { continue };
+            let unknown = self.get(parent).is_none();
+            if unknown || (inferred & Self::bit(parent) != 0 && self.get(parent) < Some(count)) {
+                self.set(parent, count);
+                inferred |= Self::bit(parent);
+                flags.set(Flag::Inferred);
+            }
+        }
+        for unit in Unit::ALL {
+            let (Some(count), Some(parent)) = (self.get(unit), unit.parent()) else { continue };
+            if let Some(total) = self.get(parent)
+                && count > total
+            {
+                self.set(unit, total);
+                flags.set(Flag::Clamped);
+            }
+        }
+        flags
+    }
+
+    /// Adds every known count of `other`. Saturates; what both do not know stays unknown.
+    #[allow(clippy::indexing_slicing)]
+    pub fn merge(&mut self, other: &Self) {
+        self.known |= other.known;
+        for (mine, theirs) in self.values.iter_mut().zip(other.values) {
+            *mine = mine.saturating_add(theirs);
+        }
+    }
+}
+
+/// What a provider says about a call beside its counts.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct About {
+    /// Provider that answered, by its OpenTelemetry name where it has one: `openai`, `anthropic`, `gcp.gemini`, …
+    pub provider: Option<Box<str>>,
+    /// Model that answered, as the provider names it.
+    pub model: Option<Box<str>>,
+    /// The provider's id of the answer.
+    pub response_id: Option<Box<str>>,
+    /// Service tier the provider says it served.
+    pub service_tier: Option<Box<str>>,
+    /// What the provider says the call cost, an exact decimal in US dollars.
+    pub cost: Option<Box<str>>,
+    /// Usage of other models inside the same answer (Anthropic's advisor), not part of the counts.
+    pub others: Vec<Usage>,
+}
+
+/// The token counts of one call, or a sum of several.
+///
+/// `input` and `output` are inclusive totals, every other token count is a subset of one of them.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Usage {
+    counts: Counts,
+    /// Where the counts came from.
+    pub origin: Origin,
+    /// What whoever reads a bill should know.
+    pub flags: Flags,
+    about: Option<Box<About>>,
+}
+
+impl Usage {
+    /// A Usage of these counts, with the rules between units enforced.
+    pub fn new(mut counts: Counts, origin: Origin) -> Self {
+        let flags = counts.settle();
+        Self { counts, origin, flags, about: None }
+    }
+
+    /// The Usage of a call that happened and whose counts nobody knows.
+    pub fn unknown() -> Self {
+        Self { origin: Origin::Unknown, ..Self::default() }
+    }
+
+    /// The same with what else the provider said.
+    #[must_use]
+    pub fn with_about(mut self, about: About) -> Self {
+        self.about = (about != About::default()).then(|| Box::new(about));
+        self
+    }
+
+    /// The count of `unit`, if it is known.
+    pub const fn get(&self, unit: Unit) -> Option<u64> {
+        self.counts.get(unit)
+    }
+
+    /// All counts.
+    pub const fn counts(&self) -> &Counts {
+        &self.counts
+    }
+
+    /// Input plus output. `None` unless both are known.
+    pub fn total(&self) -> Option<u64> {
+        self.counts.total()
+    }
+
+    /// What the provider said beside the counts.
+    pub fn about(&self) -> Option<&About> {
+        self.about.as_deref()
+    }
+
+    /// Adds the counts of `other`. Where the origins differ the sum is [`Origin::Mixed`]; of provider, model and the
+    /// rest only what both say alike is kept.
+    pub fn merge(&mut self, other: &Self) {
+        self.counts.merge(&other.counts);
+        self.flags = self.flags.union(other.flags);
+        self.origin = self.origin.with(other.origin);
+        self.about = match (self.about.take(), &other.about) {
+            (Some(mine), Some(theirs)) if mine == *theirs => Some(mine),
+            (Some(mine), Some(theirs)) => {
+                let alike = |a: Option<Box<str>>, b: &Option<Box<str>>| a.filter(|a| Some(a) == b.as_ref());
+                let about = About {
+                    provider: alike(mine.provider, &theirs.provider),
+                    model: alike(mine.model, &theirs.model),
+                    ..About::default()
+                };
+                (about != About::default()).then(|| Box::new(about))
+            }
+            _ => None,
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn counts() -> impl Strategy<Value = Counts> {
+        let count = prop_oneof![0..5_u64, 0..1_000_000_u64, Just(u64::MAX), Just(u64::MAX - 1)];
+        proptest::collection::vec(proptest::option::of(count), Unit::COUNT).prop_map(|values| {
+            let mut counts = Counts::default();
+            for (unit, value) in Unit::ALL.into_iter().zip(values) {
+                if let Some(value) = value {
+                    counts.set(unit, value);
+                }
+            }
+            counts
+        })
+    }
+
+    fn keeps_the_rules(counts: &Counts) -> bool {
+        Unit::ALL.into_iter().all(|unit| match (counts.get(unit), unit.parent()) {
+            (Some(count), Some(parent)) => counts.get(parent).is_some_and(|total| count <= total),
+            _ => true,
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn a_usage_keeps_the_rules_whatever_it_is_made_of(counts in counts()) {
+            let usage = Usage::new(counts, Origin::Reported);
+            prop_assert!(keeps_the_rules(usage.counts()));
+            prop_assert_eq!(usage.flags == Flags::default(), *usage.counts() == counts);
+        }
+
+        #[test]
+        fn a_known_total_is_never_changed_by_its_subsets(counts in counts()) {
+            let usage = Usage::new(counts, Origin::Reported);
+            for unit in [Unit::Input, Unit::Output] {
+                if let Some(total) = counts.get(unit) {
+                    prop_assert_eq!(usage.get(unit), Some(total));
+                }
+            }
+        }
+
+        #[test]
+        fn a_sum_keeps_the_rules_and_does_not_depend_on_the_order(a in counts(), b in counts(), c in counts()) {
+            let [a, b, c] = [a, b, c].map(|counts| Usage::new(counts, Origin::Reported));
+            let sum = |parts: [&Usage; 3]| {
+                let mut sum = Counts::default();
+                for part in parts {
+                    sum.merge(part.counts());
+                }
+                sum
+            };
+            let abc = sum([&a, &b, &c]);
+            prop_assert!(keeps_the_rules(&abc));
+            prop_assert_eq!(abc, sum([&c, &a, &b]));
+        }
+    }
+
+    #[test]
+    fn unknown_is_not_zero() {
+        let mut zero = Counts::default();
+        zero.set(Unit::Input, 0);
+        assert_ne!(zero, Counts::UNKNOWN);
+        assert_eq!(zero.total(), None);
+    }
+}
