@@ -110,6 +110,19 @@ pub struct Counts {
 
 const _: () = assert!(Unit::COUNT <= 32, "Counts::known has one bit a unit");
 
+/// The bits of the units that are a subset of another.
+#[allow(clippy::indexing_slicing)] // when it is compiled
+const SUBSETS: u32 = {
+    let (mut bits, mut at) = (0, 0);
+    while at < Unit::COUNT {
+        if Unit::ALL[at].parent().is_some() {
+            bits |= 1 << at;
+        }
+        at += 1;
+    }
+    bits
+};
+
 impl Default for Counts {
     fn default() -> Self {
         Self::UNKNOWN
@@ -170,6 +183,9 @@ impl Counts {
     /// it is known becomes the largest such subset; a subset above its total is cut to it.
     pub fn settle(&mut self) -> Flags {
         let mut flags = Flags::default();
+        if self.known & SUBSETS == 0 {
+            return flags;
+        }
         let mut inferred = 0;
         // Backwards, subsets come before their totals.
         for unit in Unit::ALL.into_iter().rev() {
@@ -197,8 +213,11 @@ impl Counts {
     #[allow(clippy::indexing_slicing)]
     pub fn merge(&mut self, other: &Self) {
         self.known |= other.known;
-        for (mine, theirs) in self.values.iter_mut().zip(other.values) {
-            *mine = mine.saturating_add(theirs);
+        let mut left = other.known;
+        while left != 0 {
+            let at = left.trailing_zeros() as usize;
+            self.values[at] = self.values[at].saturating_add(other.values[at]);
+            left &= left - 1;
         }
     }
 }
@@ -301,7 +320,11 @@ mod tests {
 
     fn counts() -> impl Strategy<Value = Counts> {
         let count = prop_oneof![0..5_u64, 0..1_000_000_u64, Just(u64::MAX), Just(u64::MAX - 1)];
-        proptest::collection::vec(proptest::option::of(count), Unit::COUNT).prop_map(|values| {
+        // From hardly anything known to nearly everything.
+        let counts = prop_oneof![Just(0.1), Just(0.5), Just(0.9)].prop_flat_map(move |share| {
+            proptest::collection::vec(proptest::option::weighted(share, count.clone()), Unit::COUNT)
+        });
+        counts.prop_map(|values| {
             let mut counts = Counts::default();
             for (unit, value) in Unit::ALL.into_iter().zip(values) {
                 if let Some(value) = value {

@@ -1,5 +1,23 @@
 """ragmeter counts every token that a RAG stack pays for, once, and says who spent it."""
 
-from ragmeter._native import Usage
+from ragmeter._native import Call, Run, RunTotals, Scope, Usage, current_scope
+from ragmeter.context import bind, carry, current_run, label, resume, run
+from ragmeter.meter import health, record, record_tokens
 
-__all__ = ["Usage"]
+__all__ = [
+    "Call",
+    "Run",
+    "RunTotals",
+    "Scope",
+    "Usage",
+    "bind",
+    "carry",
+    "current_run",
+    "current_scope",
+    "health",
+    "label",
+    "record",
+    "record_tokens",
+    "resume",
+    "run",
+]
