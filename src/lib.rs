@@ -26,7 +26,7 @@ mod py;
 
 pub use call::{Call, Dim, Labels};
 pub use id::Id;
-pub use meter::{Listener, Meter, Scope, meter};
-pub use run::{Run, Totals};
+pub use meter::{Meter, Scope, meter};
+pub use run::{Listener, Run, Totals};
 pub use unit::Unit;
 pub use usage::{Counts, Flag, Flags, Origin, Usage};

@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use crate::call::{Call, Dim, Labels, LabelsRef};
 use crate::id::{Id, now};
-use crate::run::{Report, Run};
+use crate::run::{Listener, Report, Run};
 use crate::usage::{Origin, Usage};
 
 /// Who pays for the calls made in some stretch of code: the innermost run and the labels in force there.
@@ -17,12 +17,6 @@ pub struct Scope {
     pub run: Option<Arc<Run>>,
     /// Labels of the scope, those of the scopes around it included.
     pub labels: Labels,
-}
-
-/// Hears of every call, after the runs. Must not block: it is called where the user's call ends.
-pub trait Listener: Send + Sync {
-    /// Takes one call.
-    fn hear(&self, call: &Call);
 }
 
 /// What the meter has seen since the process started.
@@ -141,16 +135,20 @@ impl Meter {
         let report = Report { labels, usage, attempt };
 
         let runs = || std::iter::successors(innermost, |run| run.outer());
-        let when = (listening || runs().any(|run| run.keeps_calls())).then(|| {
+        let heard = listening || runs().any(|run| run.is_heard());
+        let when = (heard || runs().any(|run| run.keeps_calls())).then(|| {
             let at = now();
             (Id::new(at), at)
         });
         for run in runs() {
             run.add(&report, when);
         }
-        if let (true, Some((id, at))) = (listening, when) {
+        if let (true, Some((id, at))) = (heard, when) {
             let labels = Labels::from_ref(&labels);
             let call = Call { id, at, attempt, run: innermost.map(|run| run.id), labels, usage: usage.clone() };
+            for run in runs() {
+                run.tell(&call);
+            }
             for listener in self.listeners.read().unwrap_or_else(PoisonError::into_inner).iter() {
                 listener.hear(&call);
             }

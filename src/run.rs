@@ -7,7 +7,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::BuildHasher;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 
@@ -75,8 +75,13 @@ impl Totals {
     }
 }
 
+/// Hears of calls one by one, after the runs. Must not block: it is called where the user's call ends.
+pub trait Listener: Send + Sync {
+    /// Takes one call.
+    fn hear(&self, call: &Call);
+}
+
 /// A unit of work; see the page.
-#[derive(Debug)]
 pub struct Run {
     /// Unique id.
     pub id: Id,
@@ -87,6 +92,7 @@ pub struct Run {
     outer: Option<Arc<Run>>,
     keep: usize,
     state: Mutex<State>,
+    listeners: OnceLock<Box<[Arc<dyn Listener>]>>,
 }
 
 #[derive(Debug, Default)]
@@ -128,7 +134,25 @@ impl Run {
 
     /// A run that has its id from elsewhere: it goes on in this process.
     pub fn with_id(id: Id, name: Option<&str>, outer: Option<Arc<Run>>, keep: usize, began: Micros) -> Self {
-        Self { id, name: name.map(Box::from), began, outer, keep, state: Mutex::default() }
+        Self { id, name: name.map(Box::from), began, outer, keep, state: Mutex::default(), listeners: OnceLock::new() }
+    }
+
+    /// Lets `listeners` hear every call of this run and of the runs inside it. They are set once, before the first call.
+    pub fn listen(&self, listeners: Vec<Arc<dyn Listener>>) {
+        // A second set is refused: whoever made the run has already said who listens.
+        let _ = self.listeners.set(listeners.into());
+    }
+
+    /// Whether somebody hears the calls of this run one by one.
+    pub(crate) fn is_heard(&self) -> bool {
+        self.listeners.get().is_some_and(|listeners| !listeners.is_empty())
+    }
+
+    /// Tells the listeners of this run alone.
+    pub(crate) fn tell(&self, call: &Call) {
+        for listener in self.listeners.get().into_iter().flatten() {
+            listener.hear(call);
+        }
     }
 
     /// The run around this one.
@@ -201,6 +225,21 @@ impl Run {
             })
         };
         state.kept.iter().filter_map(call).collect()
+    }
+}
+
+/// A run can listen to another one: it counts the calls of work that is not inside it.
+impl Listener for Run {
+    fn hear(&self, call: &Call) {
+        let report = Report { labels: call.labels.as_ref(), usage: &call.usage, attempt: call.attempt };
+        self.add(&report, Some((call.id, call.at)));
+        self.tell(call);
+    }
+}
+
+impl std::fmt::Debug for Run {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Run").field("id", &self.id).field("name", &self.name).finish_non_exhaustive()
     }
 }
 

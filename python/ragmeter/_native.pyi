@@ -1,3 +1,4 @@
+from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from typing import Any, final
 
@@ -142,7 +143,13 @@ class Run:
     while calls come in.
     """
 
-    def __new__(cls, name: str | None = None, outer: Run | None = None, keep_calls: int = 0) -> Run: ...
+    def __new__(
+        cls,
+        name: str | None = None,
+        outer: Run | None = None,
+        keep_calls: int = 0,
+        listeners: Sequence[Run | Callable[[Call], object]] | None = None,
+    ) -> Run: ...
     def carry(self) -> str: ...
     @staticmethod
     def resume(id: str, name: str | None = None) -> Run: ...

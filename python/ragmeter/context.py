@@ -17,11 +17,13 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from ragmeter._native import Run, Scope, current_scope, scope_variable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Generator, Iterator
+    from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Sequence
     from contextvars import Token
     from types import TracebackType
 
-__all__ = ["bind", "carry", "current_run", "label", "open_scope", "resume", "run", "within"]
+    from ragmeter._native import Call
+
+__all__ = ["bind", "carry", "current_run", "label", "resume", "run", "within"]
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
@@ -90,6 +92,8 @@ class run(_Entered):  # noqa: N801 - reads as a verb: `with ragmeter.run("ingest
         name: What you call it: "ingest", "question 17".
         keep_calls: How many of the newest calls to keep one by one for `Run.calls_list()`. Older ones count in the
             totals only.
+        listeners: Each hears every call of the run: a `Run` adds it to its own totals, a function is called with the
+            `Call` in the thread that made it and must be quick; its errors are counted in `health()`.
         **labels: Who pays and for what: `tenant`, `user`, `session`, `document`, `track_id`, `role`, …
 
     Raises:
@@ -105,8 +109,17 @@ class run(_Entered):  # noqa: N801 - reads as a verb: `with ragmeter.run("ingest
 
     __slots__ = ()
 
-    def __init__(self, name: str | None = None, *, keep_calls: int = 0, **labels: str | None) -> None:
-        self._scope = open_scope(name, keep_calls=keep_calls, **labels)
+    def __init__(
+        self,
+        name: str | None = None,
+        *,
+        keep_calls: int = 0,
+        listeners: Sequence[Run | Callable[[Call], object]] = (),
+        **labels: str | None,
+    ) -> None:
+        around = current_scope()
+        run = Run(name, around.run if around is not None else None, keep_calls, listeners)
+        self._scope = Scope(run, around, **labels)
 
     if TYPE_CHECKING:
 
@@ -130,12 +143,6 @@ class label(_Entered):  # noqa: N801 - reads as a verb
 
     def __init__(self, **labels: str | None) -> None:
         self._scope = Scope(None, current_scope(), **labels)
-
-
-def open_scope(name: str | None = None, *, keep_calls: int = 0, **labels: str | None) -> Scope:
-    """Make the scope of a new run inside the current one, without putting it in force."""
-    around = current_scope()
-    return Scope(Run(name, around.run if around is not None else None, keep_calls), around, **labels)
 
 
 def bind(fn: F) -> F:

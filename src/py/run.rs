@@ -10,7 +10,8 @@ use super::scope::{dim, labels_dict};
 use super::usage::PyUsage;
 use crate::call::{Call, Dim};
 use crate::id::{Id, now};
-use crate::run::{self, Run, Totals};
+use crate::meter::meter;
+use crate::run::{self, Listener, Run, Totals};
 
 /// A unit of work and what the calls inside it cost. Made by `ragmeter.run()`; safe to read from any thread, also
 /// while calls come in.
@@ -20,10 +21,26 @@ pub(super) struct PyRun(pub(super) Arc<Run>);
 #[pymethods]
 impl PyRun {
     /// A run inside `outer` that keeps its `keep_calls` newest calls one by one.
+    ///
+    /// Each of `listeners` hears every call: a `Run` adds it to its totals, a function is called with the `Call`; its
+    /// errors are counted in `health()` and go no further.
     #[new]
-    #[pyo3(signature = (name = None, outer = None, keep_calls = 0))]
-    fn new(name: Option<&str>, outer: Option<&PyRun>, keep_calls: usize) -> Self {
-        Self(Arc::new(Run::new(name, outer.map(|run| Arc::clone(&run.0)), keep_calls)))
+    #[pyo3(signature = (name = None, outer = None, keep_calls = 0, listeners = None))]
+    fn new(
+        name: Option<&str>,
+        outer: Option<&PyRun>,
+        keep_calls: usize,
+        listeners: Option<Vec<Bound<'_, PyAny>>>,
+    ) -> Self {
+        let run = Run::new(name, outer.map(|run| Arc::clone(&run.0)), keep_calls);
+        let listener = |listener: Bound<'_, PyAny>| -> Arc<dyn Listener> {
+            match listener.cast::<PyRun>() {
+                Ok(run) => Arc::clone(&run.get().0) as _,
+                Err(_) => Arc::new(PyListener(listener.unbind())),
+            }
+        };
+        run.listen(listeners.into_iter().flatten().map(listener).collect());
+        Self(Arc::new(run))
     }
 
     /// Lets `resume` find this run by its id while it is in use, and returns the id.
@@ -138,6 +155,19 @@ impl PyRun {
         let name = self.0.name.as_deref().map(|name| format!("'{name}', ")).unwrap_or_default();
         let total = totals.counts.total().map_or_else(|| "None".to_owned(), |total| total.to_string());
         format!("Run({name}calls={}, total_tokens={total})", totals.calls())
+    }
+}
+
+/// A Python function that hears calls.
+struct PyListener(Py<PyAny>);
+
+impl Listener for PyListener {
+    fn hear(&self, call: &Call) {
+        Python::attach(|py| {
+            if self.0.call1(py, (PyCall(call.clone()),)).is_err() {
+                meter().health.count_error();
+            }
+        });
     }
 }
 

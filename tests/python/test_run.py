@@ -170,3 +170,17 @@ print(len(seen), len(set(seen)), len({id[19:29] for id in seen}))
 """
     out = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, text=True).stdout
     assert out.split() == ["250", "250", "5"]
+
+
+def test_listeners_hear_every_call_and_cannot_break_it():
+    beside, heard = ragmeter.Run("beside"), []
+
+    def broken(call):
+        raise RuntimeError("mine")
+
+    errors = ragmeter.health()["errors"]
+    with ragmeter.run(listeners=[beside, heard.append, broken]), ragmeter.run(role="extract") as inner:
+        ragmeter.record_tokens(3, 4, "m")
+    assert [(call.usage.total_tokens, call.labels) for call in heard] == [(7, {"role": "extract", "model": "m"})]
+    assert beside.by("role") == inner.by("role")
+    assert ragmeter.health()["errors"] == errors + 1
