@@ -99,6 +99,14 @@ impl<'a> LabelsRef<'a> {
         }
         self.set |= lower.set;
     }
+
+    /// The same with borrowed labels.
+    pub fn underlay_ref(&mut self, lower: &LabelsRef<'a>) {
+        for at in bits(lower.set & !self.set) {
+            self.texts[at] = lower.texts[at];
+        }
+        self.set |= lower.set;
+    }
 }
 
 /// At most one text for each [`Dim`], cheap to clone.
@@ -178,6 +186,8 @@ pub struct Call {
     pub at: Micros,
     /// 1 for the first try of the host, 2 for the next, …
     pub attempt: u32,
+    /// 0, or which part it is of a call that several share; the parts have one id and add up to the call.
+    pub part: u32,
     /// Innermost run around it.
     pub run: Option<Id>,
     /// Who spent it.

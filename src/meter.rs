@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use crate::call::{Call, Dim, Labels, LabelsRef};
-use crate::id::{Id, now};
+use crate::id::{Id, Micros, now};
 use crate::run::{Listener, Report, Run};
 use crate::usage::{Origin, Usage};
 
@@ -106,6 +106,29 @@ impl Meter {
         }
     }
 
+    /// Records one call that several share, in proportion to their weights; the labels of a share win. For the runs it
+    /// is one call, its counts told apart.
+    pub fn record_shared<'a>(
+        &self,
+        scope: Option<&'a Scope>,
+        labels: LabelsRef<'a>,
+        usage: &'a Usage,
+        attempt: u32,
+        shares: &'a [(Labels, u64)],
+    ) {
+        if !self.admit(scope, usage.origin) {
+            return;
+        }
+        let weights: Vec<u64> = shares.iter().map(|(_, weight)| *weight).collect();
+        let parts = usage.split(&weights);
+        let when = Some(stamp());
+        for ((part, usage), (own, _)) in (0..).zip(&parts).zip(shares) {
+            let mut labels_of_part = own.as_ref();
+            labels_of_part.underlay_ref(&labels);
+            self.tell(scope, Report { labels: labels_of_part, usage, attempt, part }, when);
+        }
+    }
+
     /// Counts one call and says whether anybody wants to hear of it.
     pub(crate) fn admit(&self, scope: Option<&Scope>, origin: Origin) -> bool {
         let attributed = scope.is_some_and(|scope| scope.run.is_some());
@@ -115,37 +138,32 @@ impl Meter {
 
     /// Hands on one call: once to every run around it, then to the listeners. What `labels` leave open is taken from
     /// what the provider said, then from the scope.
-    pub(crate) fn hand_on<'a>(
-        &self,
-        scope: Option<&'a Scope>,
-        mut labels: LabelsRef<'a>,
-        usage: &'a Usage,
-        attempt: u32,
-    ) {
+    pub(crate) fn hand_on<'a>(&self, scope: Option<&'a Scope>, labels: LabelsRef<'a>, usage: &'a Usage, attempt: u32) {
+        self.tell(scope, Report { labels, usage, attempt, part: 0 }, None);
+    }
+
+    fn tell<'a>(&self, scope: Option<&'a Scope>, mut report: Report<'a>, when: Option<(Id, Micros)>) {
         let innermost = scope.and_then(|scope| scope.run.as_ref());
-        let listening = self.listening.load(Ordering::Acquire);
-        if let Some(about) = usage.about() {
+        if let Some(about) = report.usage.about() {
             for (dim, said) in [(Dim::Provider, &about.provider), (Dim::Model, &about.model)] {
-                labels.set(dim, labels.get(dim).or(said.as_deref()));
+                report.labels.set(dim, report.labels.get(dim).or(said.as_deref()));
             }
         }
         if let Some(scope) = scope {
-            labels.underlay(&scope.labels);
+            report.labels.underlay(&scope.labels);
         }
-        let report = Report { labels, usage, attempt };
 
         let runs = || std::iter::successors(innermost, |run| run.outer());
+        let listening = self.listening.load(Ordering::Acquire);
         let heard = listening || runs().any(|run| run.is_heard());
-        let when = (heard || runs().any(|run| run.keeps_calls())).then(|| {
-            let at = now();
-            (Id::new(at), at)
-        });
+        let when = when.or_else(|| (heard || runs().any(|run| run.keeps_calls())).then(stamp));
         for run in runs() {
             run.add(&report, when);
         }
         if let (true, Some((id, at))) = (heard, when) {
-            let labels = Labels::from_ref(&labels);
-            let call = Call { id, at, attempt, run: innermost.map(|run| run.id), labels, usage: usage.clone() };
+            let Report { labels, usage, attempt, part } = report;
+            let (labels, usage) = (Labels::from_ref(&labels), usage.clone());
+            let call = Call { id, at, attempt, part, run: innermost.map(|run| run.id), labels, usage };
             for run in runs() {
                 run.tell(&call);
             }
@@ -154,4 +172,9 @@ impl Meter {
             }
         }
     }
+}
+
+fn stamp() -> (Id, Micros) {
+    let at = now();
+    (Id::new(at), at)
 }

@@ -31,10 +31,13 @@ pub struct Totals {
 }
 
 impl Totals {
-    /// Adds one call.
-    pub fn add(&mut self, usage: &Usage) {
+    /// Adds one call, or a part of one: its first part counts as the call, the others bring their counts only.
+    fn add(&mut self, usage: &Usage, part: u32) {
         self.counts.merge(usage.counts());
         self.flags = self.flags.union(usage.flags);
+        if part > 0 {
+            return;
+        }
         let calls = match usage.origin {
             Origin::Reported => &mut self.reported,
             Origin::Estimated | Origin::Mixed => &mut self.estimated,
@@ -111,6 +114,7 @@ struct Kept {
     id: Id,
     at: Micros,
     attempt: u32,
+    part: u32,
     usage: Usage,
 }
 
@@ -123,6 +127,8 @@ pub struct Report<'a> {
     pub usage: &'a Usage,
     /// 1 for the first try of the host, 2 for the next, …
     pub attempt: u32,
+    /// 0, or which part it is of a call that several share.
+    pub part: u32,
 }
 
 impl Run {
@@ -175,13 +181,14 @@ impl Run {
         let mut state = self.state();
         let entry = state.entry(&report.labels);
         if let Some((_, totals)) = state.entries.get_mut(entry) {
-            totals.add(report.usage);
+            totals.add(report.usage, report.part);
         }
         if let (Some((id, at)), true) = (when, self.keep > 0) {
             if state.kept.len() == self.keep {
                 state.kept.pop_front();
             }
-            state.kept.push_back(Kept { entry, id, at, attempt: report.attempt, usage: report.usage.clone() });
+            let (attempt, part, usage) = (report.attempt, report.part, report.usage.clone());
+            state.kept.push_back(Kept { entry, id, at, attempt, part, usage });
         }
     }
 
@@ -219,6 +226,7 @@ impl Run {
                 id: kept.id,
                 at: kept.at,
                 attempt: kept.attempt,
+                part: kept.part,
                 run: Some(self.id),
                 labels: state.entries.get(kept.entry)?.0.clone(),
                 usage: kept.usage.clone(),
@@ -231,7 +239,8 @@ impl Run {
 /// A run can listen to another one: it counts the calls of work that is not inside it.
 impl Listener for Run {
     fn hear(&self, call: &Call) {
-        let report = Report { labels: call.labels.as_ref(), usage: &call.usage, attempt: call.attempt };
+        let report =
+            Report { labels: call.labels.as_ref(), usage: &call.usage, attempt: call.attempt, part: call.part };
         self.add(&report, Some((call.id, call.at)));
         self.tell(call);
     }

@@ -291,6 +291,29 @@ impl Usage {
         self.about.as_deref()
     }
 
+    /// Divides the counts in proportion to `weights`, by largest remainder: the parts add up to the whole exactly, and
+    /// in each of them subsets stay within their totals. Equal parts where all weights are 0.
+    pub fn split(&self, weights: &[u64]) -> Vec<Usage> {
+        let mut parts = vec![Usage { counts: Counts::UNKNOWN, ..self.clone() }; weights.len()];
+        for (unit, count) in self.counts.iter() {
+            let mut room: Vec<u64> = parts
+                .iter()
+                .map(|part| unit.parent().and_then(|parent| part.get(parent)).unwrap_or(u64::MAX))
+                .collect();
+            for ((part, share), room) in parts.iter_mut().zip(apportion(count, weights)).zip(&mut room) {
+                part.counts.set(unit, share.min(*room));
+                *room -= share.min(*room);
+            }
+            // What rounding took beyond a total finds room in other parts, for the totals together have enough.
+            let mut left = count - parts.iter().filter_map(|part| part.get(unit)).sum::<u64>().min(count);
+            for (part, room) in parts.iter_mut().zip(room) {
+                part.counts.add(unit, left.min(room));
+                left -= left.min(room);
+            }
+        }
+        parts
+    }
+
     /// Adds the counts of `other`. Where the origins differ the sum is [`Origin::Mixed`]; of provider, model and the
     /// rest only what both say alike is kept.
     pub fn merge(&mut self, other: &Self) {
@@ -311,6 +334,25 @@ impl Usage {
             _ => None,
         };
     }
+}
+
+/// Divides `count` in proportion to `weights`, by largest remainder; ties go to the earlier part.
+fn apportion(count: u64, weights: &[u64]) -> Vec<u64> {
+    let sum: u128 = weights.iter().map(|weight| u128::from(*weight)).sum();
+    let weight = |at: &u64| if sum == 0 { 1 } else { u128::from(*at) };
+    let sum = if sum == 0 { weights.len() as u128 } else { sum };
+    // A count and a weight have 64 bits each, so their product fits.
+    let quotas: Vec<u128> = weights.iter().map(|at| u128::from(count) * weight(at)).collect();
+    let mut parts: Vec<u64> = quotas.iter().map(|quota| u64::try_from(quota / sum).unwrap_or(u64::MAX)).collect();
+    let left = count - parts.iter().sum::<u64>();
+    let mut order: Vec<usize> = (0..parts.len()).collect();
+    order.sort_by_key(|at| std::cmp::Reverse(quotas.get(*at).map(|quota| quota % sum)));
+    for at in order.into_iter().take(usize::try_from(left).unwrap_or(usize::MAX)) {
+        if let Some(part) = parts.get_mut(at) {
+            *part += 1;
+        }
+    }
+    parts
 }
 
 #[cfg(test)]
@@ -373,6 +415,32 @@ mod tests {
             let abc = sum([&a, &b, &c]);
             prop_assert!(keeps_the_rules(&abc));
             prop_assert_eq!(abc, sum([&c, &a, &b]));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_parts_of_a_usage_keep_the_rules_and_add_up_to_it(
+            counts in counts(),
+            weights in proptest::collection::vec(prop_oneof![Just(0), 1..5_u64, any::<u64>()], 1..6),
+        ) {
+            let whole = Usage::new(counts, Origin::Reported);
+            let parts = whole.split(&weights);
+            prop_assert_eq!(parts.len(), weights.len());
+            let mut sum = Counts::default();
+            for part in &parts {
+                prop_assert!(keeps_the_rules(part.counts()));
+                sum.merge(part.counts());
+            }
+            prop_assert_eq!(&sum, whole.counts());
+        }
+
+        #[test]
+        fn a_part_is_less_than_one_away_from_its_quota(count in 0..1_000_000_u64, weights in proptest::collection::vec(1..1000_u64, 1..8)) {
+            let sum: u64 = weights.iter().sum();
+            for (part, weight) in apportion(count, &weights).into_iter().zip(&weights) {
+                prop_assert!((part * sum).abs_diff(count * weight) < sum);
+            }
         }
     }
 

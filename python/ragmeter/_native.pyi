@@ -133,6 +133,8 @@ class Call:
     @property
     def attempt(self) -> int: ...
     @property
+    def part(self) -> int: ...
+    @property
     def usage(self) -> Usage: ...
     @property
     def labels(self) -> dict[str, str]: ...
@@ -206,6 +208,7 @@ def record(
     tool: str | None = None,
     attempt: int = 1,
     scope: Scope | None = None,
+    shares: Sequence[tuple[dict[str, str], int]] | None = None,
 ) -> None: ...
 def record_tokens(
     input_tokens: int | None = None, output_tokens: int | None = None, model: str | None = None

@@ -3,7 +3,7 @@
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyInt};
 
-use super::scope::{PyScope, current_scope};
+use super::scope::{PyScope, current_scope, labels_from};
 use super::usage::PyUsage;
 use crate::call::{Dim, LabelsRef};
 use crate::meter::{Scope, meter};
@@ -23,11 +23,13 @@ fn in_scope(py: Python<'_>, given: Option<&PyScope>, record: impl for<'s> FnOnce
 /// Records one model call in the current run and every run around it.
 ///
 /// Labels that are not given are those of the scope; `provider` and `model` those of the usage. Outside a run the call
-/// is counted in `health()` as unattributed. `scope` is for hooks that learn of a call later than it was made.
+/// is counted in `health()` as unattributed. `scope` is for hooks that learn of a call later than it was made. `shares`
+/// divides one call among several: labels of each and its weight, such as the documents of an embedding batch and the
+/// tokens of their texts.
 #[pyfunction]
 #[pyo3(signature = (usage, *, model = None, provider = None, operation = None, role = None, document = None,
     track_id = None, file_path = None, tenant = None, user = None, session = None, component = None, tool = None,
-    attempt = 1, scope = None))]
+    attempt = 1, scope = None, shares = None))]
 #[allow(clippy::too_many_arguments)] // one for each label
 pub(super) fn record(
     py: Python<'_>,
@@ -46,7 +48,8 @@ pub(super) fn record(
     tool: Option<&str>,
     attempt: u32,
     scope: Option<&PyScope>,
-) {
+    shares: Option<Vec<(Bound<'_, PyDict>, u64)>>,
+) -> PyResult<()> {
     let mut own = LabelsRef::default();
     for (dim, label) in [
         (Dim::Model, model),
@@ -64,7 +67,16 @@ pub(super) fn record(
     ] {
         own.set(dim, label);
     }
-    in_scope(py, scope, |scope| meter().record(scope, own, &usage.0, attempt));
+    let shares = shares.into_iter().flatten().map(|(labels, weight)| Ok((labels_from(&labels)?, weight)));
+    let shares: Vec<_> = shares.collect::<PyResult<_>>()?;
+    in_scope(py, scope, |scope| {
+        if shares.is_empty() {
+            meter().record(scope, own, &usage.0, attempt);
+        } else {
+            meter().record_shared(scope, own, &usage.0, attempt, &shares);
+        }
+    });
+    Ok(())
 }
 
 /// Records one model call from bare counts, as fast as it goes.

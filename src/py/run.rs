@@ -254,6 +254,12 @@ impl PyCall {
         self.0.attempt
     }
 
+    /// 0, or which part it is of a call that several share; the parts have one id and add up to the call.
+    #[getter]
+    fn part(&self) -> u32 {
+        self.0.part
+    }
+
     /// What it cost.
     #[getter]
     fn usage(&self) -> PyUsage {

@@ -90,6 +90,15 @@ pub(super) fn dim(name: &str) -> PyResult<Dim> {
     })
 }
 
+/// Labels of a dict.
+pub(super) fn labels_from(dict: &Bound<'_, PyDict>) -> PyResult<Labels> {
+    let mut labels = Labels::default();
+    for (name, label) in dict {
+        set_label(&mut labels, &name, &label)?;
+    }
+    Ok(labels)
+}
+
 fn set_label(labels: &mut Labels, name: &Bound<'_, PyAny>, label: &Bound<'_, PyAny>) -> PyResult<()> {
     let name = name.cast::<PyString>()?.to_cow()?;
     let dim = dim(&name)?;

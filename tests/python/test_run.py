@@ -184,3 +184,20 @@ def test_listeners_hear_every_call_and_cannot_break_it():
     assert [(call.usage.total_tokens, call.labels) for call in heard] == [(7, {"role": "extract", "model": "m"})]
     assert beside.by("role") == inner.by("role")
     assert ragmeter.health()["errors"] == errors + 1
+
+
+def test_a_call_that_several_share_is_one_call_and_told_apart_to_the_token():
+    with ragmeter.run(role="embed", keep_calls=9) as run:
+        ragmeter.record(
+            Usage(input_tokens=10, output_tokens=0),
+            model="m",
+            shares=[({"document": "a"}, 1), ({"document": "b"}, 1), ({"document": "c", "model": "other"}, 1)],
+        )
+    assert (run.calls, run.usage.input_tokens) == (1, 10)
+    assert {key: totals.usage.input_tokens for key, totals in run.by("document", "model", "role").items()} == {
+        ("a", "m", "embed"): 4,
+        ("b", "m", "embed"): 3,
+        ("c", "other", "embed"): 3,
+    }
+    assert [call.part for call in run.calls_list()] == [0, 1, 2]
+    assert len({call.id for call in run.calls_list()}) == 1

@@ -1,0 +1,138 @@
+"""Tap: reads the body of an HTTP response (httpx or httpx2) while the SDK or its user reads it.
+
+The bytes go through ragmeter's native readers on their way. Only public methods of the response are replaced, on that
+one object.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ragmeter._native import StreamFilter, extract_usage
+from ragmeter.meter import guard
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+    from ragmeter.observe.exchange import Exchange
+
+__all__ = ["tap"]
+
+
+class _Events:
+    """Reads a stream of events; takes out what ragmeter's own wish for usage put in."""
+
+    def __init__(self, exchange: Exchange, swallow_usage: bool) -> None:
+        self._exchange = exchange
+        self._filter = StreamFilter(swallow_usage=swallow_usage, keep_text=True)
+
+    def feed(self, chunk: bytes) -> bytes:
+        return self._filter.feed(chunk)
+
+    def rest(self) -> bytes:
+        return self._filter.finish()
+
+    def over(self) -> None:
+        self._exchange.over(self._filter.usage, self._filter.text)
+
+
+class _Body:
+    """Reads a plain body."""
+
+    def __init__(self, exchange: Exchange) -> None:
+        self._exchange = exchange
+        self._chunks: list[bytes] = []
+
+    def feed(self, chunk: bytes) -> bytes:
+        self._chunks.append(chunk)
+        return chunk
+
+    def rest(self) -> bytes:
+        return b""
+
+    def over(self) -> None:
+        self._exchange.over(extract_usage(b"".join(self._chunks)))
+
+
+def tap(response: Any, exchange: Exchange, *, events: bool, swallow_usage: bool) -> None:
+    """Let `exchange` learn the usage from `response`, now if its body is there, else while it is read.
+
+    Args:
+        response: An `httpx.Response` or `httpx2.Response`, sync or async.
+        exchange: What it is an answer to.
+        events: Whether a stream of events was asked for.
+        swallow_usage: Whether usage was asked for by ragmeter and is to be taken out again.
+    """
+    reader = _Events(exchange, swallow_usage) if events else _Body(exchange)
+    if response.is_closed:
+        reader.feed(response.content)
+        reader.over()
+        return
+
+    iter_bytes, close = response.iter_bytes, response.close
+    aiter_bytes, aclose = response.aiter_bytes, response.aclose
+    # httpx closes the response when its last raw bytes are read, before the last decoded bytes are handed out.
+    reading = False
+
+    def over() -> None:
+        with guard("reading a response"):
+            reader.over()
+
+    def feed(chunk: bytes) -> bytes:
+        with guard("reading a response"):
+            return reader.feed(chunk)
+        return chunk
+
+    def rest() -> bytes:
+        with guard("reading a response"):
+            return reader.rest()
+        return b""
+
+    def tapped_iter_bytes(*args: Any, **kwargs: Any) -> Iterator[bytes]:
+        nonlocal reading
+        chunks = iter_bytes(*args, **kwargs)
+        try:
+            while True:
+                reading = True
+                chunk = next(chunks, None)
+                reading = False
+                if chunk is None:
+                    break
+                if out := feed(chunk):
+                    yield out
+            if out := rest():
+                yield out
+        finally:
+            reading = False
+            over()
+
+    async def tapped_aiter_bytes(*args: Any, **kwargs: Any) -> AsyncIterator[bytes]:
+        nonlocal reading
+        chunks = aiter_bytes(*args, **kwargs)
+        try:
+            while True:
+                reading = True
+                chunk = await anext(chunks, None)
+                reading = False
+                if chunk is None:
+                    break
+                if out := feed(chunk):
+                    yield out
+            if out := rest():
+                yield out
+        finally:
+            reading = False
+            over()
+
+    def tapped_close() -> None:
+        if not reading:
+            over()
+        close()
+
+    async def tapped_aclose() -> None:
+        if not reading:
+            over()
+        await aclose()
+
+    response.iter_bytes, response.close = tapped_iter_bytes, tapped_close
+    response.aiter_bytes, response.aclose = tapped_aiter_bytes, tapped_aclose
