@@ -18,6 +18,7 @@ pub mod call;
 pub mod id;
 pub mod meter;
 pub mod run;
+pub mod tokens;
 pub mod unit;
 pub mod usage;
 

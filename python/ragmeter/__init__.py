@@ -1,6 +1,6 @@
 """ragmeter counts every token that a RAG stack pays for, once, and says who spent it."""
 
-from ragmeter._native import Call, Run, RunTotals, Scope, Usage, current_scope
+from ragmeter._native import Call, Run, RunTotals, Scope, Usage, count_tokens, current_scope
 from ragmeter.context import bind, carry, current_run, label, resume, run
 from ragmeter.meter import health, record, record_tokens
 
@@ -12,6 +12,7 @@ __all__ = [
     "Usage",
     "bind",
     "carry",
+    "count_tokens",
     "current_run",
     "current_scope",
     "health",

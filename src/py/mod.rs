@@ -3,6 +3,7 @@
 mod meter;
 mod run;
 mod scope;
+mod tokens;
 mod usage;
 
 /// Native half of ragmeter. Import the names from `ragmeter`, not from here.
@@ -16,6 +17,8 @@ mod _native {
     use super::run::{PyCall, PyRun, PyRunTotals};
     #[pymodule_export]
     use super::scope::{PyScope, current_scope};
+    #[pymodule_export]
+    use super::tokens::{PyEncoding, count_tokens, get_encoding, list_encoding_names};
     #[pymodule_export]
     use super::usage::PyUsage;
 
