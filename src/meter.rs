@@ -155,7 +155,7 @@ impl Meter {
 
         let runs = || std::iter::successors(innermost, |run| run.outer());
         let listening = self.listening.load(Ordering::Acquire);
-        let heard = listening || runs().any(|run| run.is_heard());
+        let heard = listening || runs().any(|run| run.listeners().next().is_some());
         let when = when.or_else(|| (heard || runs().any(|run| run.keeps_calls())).then(stamp));
         for run in runs() {
             run.add(&report, when);
@@ -164,11 +164,13 @@ impl Meter {
             let Report { labels, usage, attempt, part } = report;
             let (labels, usage) = (Labels::from_ref(&labels), usage.clone());
             let call = Call { id, at, attempt, part, run: innermost.map(|run| run.id), labels, usage };
-            for run in runs() {
-                run.tell(&call);
-            }
-            for listener in self.listeners.read().unwrap_or_else(PoisonError::into_inner).iter() {
-                listener.hear(&call);
+            let everywhere = self.listeners.read().unwrap_or_else(PoisonError::into_inner);
+            let mut told = Vec::new();
+            for listener in runs().flat_map(|run| run.listeners()).chain(everywhere.iter()) {
+                if !told.contains(&listener.identity()) {
+                    told.push(listener.identity());
+                    listener.hear(&call);
+                }
             }
         }
     }

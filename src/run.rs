@@ -82,6 +82,9 @@ impl Totals {
 pub trait Listener: Send + Sync {
     /// Takes one call.
     fn hear(&self, call: &Call);
+
+    /// What tells listeners apart: who listens to several runs around a call hears it once.
+    fn identity(&self) -> usize;
 }
 
 /// A unit of work; see the page.
@@ -149,16 +152,9 @@ impl Run {
         let _ = self.listeners.set(listeners.into());
     }
 
-    /// Whether somebody hears the calls of this run one by one.
-    pub(crate) fn is_heard(&self) -> bool {
-        self.listeners.get().is_some_and(|listeners| !listeners.is_empty())
-    }
-
-    /// Tells the listeners of this run alone.
-    pub(crate) fn tell(&self, call: &Call) {
-        for listener in self.listeners.get().into_iter().flatten() {
-            listener.hear(call);
-        }
+    /// Who hears the calls of this run one by one.
+    pub(crate) fn listeners(&self) -> impl Iterator<Item = &Arc<dyn Listener>> {
+        self.listeners.get().into_iter().flatten()
     }
 
     /// The run around this one.
@@ -242,7 +238,13 @@ impl Listener for Run {
         let report =
             Report { labels: call.labels.as_ref(), usage: &call.usage, attempt: call.attempt, part: call.part };
         self.add(&report, Some((call.id, call.at)));
-        self.tell(call);
+        for listener in self.listeners() {
+            listener.hear(call);
+        }
+    }
+
+    fn identity(&self) -> usize {
+        std::ptr::from_ref(self).addr()
     }
 }
 

@@ -34,14 +34,16 @@ class OpenCall:
         scope: Who pays for it.
         observed: Whether an observer has seen a request of it. The observer records what it sees, and says so when it
             knows nothing; nobody else needs to.
+        shares: Who shares it, labels and weights; None if nobody does.
     """
 
-    __slots__ = ("_before", "_closed", "_told", "labels", "observed", "scope")
+    __slots__ = ("_before", "_closed", "_told", "labels", "observed", "scope", "shares")
 
     def __init__(self, scope: Scope | None, **labels: str | None) -> None:
         self.scope = scope
         self.labels = labels
         self.observed = False
+        self.shares: list[tuple[dict[str, str], int]] | None = None
         self._told: list[Usage] = []
         self._closed = False
         self._before: OpenCall | None = None
@@ -68,4 +70,4 @@ class OpenCall:
         usages = self._told or [estimate()]
         for usage in usages:
             if usage is not None:
-                record(usage, scope=self.scope, **self.labels)
+                record(usage, scope=self.scope, shares=self.shares, **self.labels)

@@ -169,6 +169,10 @@ impl Listener for PyListener {
             }
         });
     }
+
+    fn identity(&self) -> usize {
+        self.0.as_ptr().addr()
+    }
 }
 
 /// What several calls cost together.

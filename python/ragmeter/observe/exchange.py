@@ -22,7 +22,7 @@ class Exchange:
     whoever asked for it.
     """
 
-    __slots__ = ("_over", "_scope", "labels", "request")
+    __slots__ = ("_over", "_scope", "_shares", "labels", "request")
 
     def __init__(self, operation: str, request: Mapping[str, Any], provider: str | None) -> None:
         model = request.get("model")
@@ -31,8 +31,10 @@ class Exchange:
         self._scope = current_scope()
         self._over = False
         call = open_call()
+        self._shares = None
         if call is not None:
             call.observed = True
+            self._shares = call.shares
 
     def over(self, usage: Usage | None, delivered: str | None = None) -> None:
         """Record the answer. Only the first word counts; a later one is ignored.
@@ -50,7 +52,7 @@ class Exchange:
         labels = dict(self.labels)
         if usage.model is not None:
             labels["model"] = None  # the model that answered is better than the one that was asked
-        record(usage, scope=self._scope, **labels)
+        record(usage, scope=self._scope, shares=self._shares, **labels)
 
     def lost(self) -> None:
         """Record an attempt that was sent and whose answer never came: it may be billed, nobody knows how much."""
