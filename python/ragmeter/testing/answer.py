@@ -19,22 +19,20 @@ OLD_KINDS = {"Person": "person", "Location": "geo", "Concept": "category"}
 
 def write(prompt: Prompt) -> str:
     """The answer to a prompt: always the same for the same prompt."""
-    if prompt.role == "extract":
-        return _extraction(prompt)
-    if prompt.role == "glean":
-        return "NO" if "`YES` OR `NO`" in prompt.last else _extraction(prompt)
-    if prompt.role == "keyword":
-        return _keywords(prompt)
-    if prompt.role == "summary":
-        return _summary(prompt)
-    if prompt.role == "query":
-        return _query(prompt)
-    if prompt.role == "vlm":
-        return _picture(prompt)
-    return _other(prompt)
+    writers = {
+        "extract": _extraction,
+        "glean": _extraction,
+        "keyword": _keywords,
+        "summary": _summary,
+        "query": _query,
+        "vlm": _picture,
+    }
+    return writers.get(prompt.role, _other)(prompt)
 
 
 def _extraction(prompt: Prompt) -> str:
+    if "`YES` OR `NO`" in prompt.last:
+        return "NO"
     names, links = find(passage(prompt))
     old = names[:ENTITIES]
     new = names[ENTITIES : ENTITIES + GLEANED] if prompt.role == "glean" else old

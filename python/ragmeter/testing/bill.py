@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from http import HTTPStatus
 from threading import Lock
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 @dataclass(slots=True)
@@ -109,7 +113,7 @@ class Ledger:
     def write(self, bill: Bill) -> None:
         """Add a bill; one whose status is an error goes to the refused attempts, which cost nothing."""
         with self._lock:
-            (self._bills if bill.status < 400 else self._refused).append(bill)
+            (self._bills if bill.status == HTTPStatus.OK else self._refused).append(bill)
 
     def deliver(self, bill: Bill, delivered: bool) -> None:
         """Note whether the true counts went out."""

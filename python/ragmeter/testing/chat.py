@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ragmeter.testing.call import DONE, Call, Event, sse
 from ragmeter.testing.fault import Fault
-from ragmeter.testing.generate import Generation
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ragmeter.testing.generate import Generation
 
 CALM = {"filtered": False, "severity": "safe"}
 FILTERS = {"hate": CALM, "self_harm": CALM, "sexual": CALM, "violence": CALM}

@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from ragmeter.testing import answer, chat, embeddings, prompt, responses
@@ -16,10 +15,14 @@ from ragmeter.testing.call import Call, Event, dump
 from ragmeter.testing.fault import Fault, Faults, Rule
 from ragmeter.testing.generate import generate
 from ragmeter.testing.prompt import Prompt, markers
-from ragmeter.testing.refusal import Refusal
+from ragmeter.testing.refusal import RefusedError, whole
 from ragmeter.testing.route import Route, route
 from ragmeter.testing.text import PromptCache
-from ragmeter.testing.wire import Request
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from ragmeter.testing.wire import Request
 
 PREFIX = {"chat": "chatcmpl-", "completions": "cmpl-", "responses": "resp_", "embeddings": ""}
 MODELS = ("gpt-4o-mini", "gpt-4o", "gpt-5-mini", "text-embedding-3-small", "text-embedding-3-large")
@@ -79,7 +82,7 @@ class Desk:
         }
         try:
             reply = self._serve(request, request_id)
-        except Refusal as refusal:
+        except RefusedError as refusal:
             reply = Reply(refusal.status, refusal.headers, dump(refusal.body))
         kind = "application/json" if reply.events is None else "text/event-stream; charset=utf-8"
         reply.headers = {"content-type": kind, **headers, **reply.headers}
@@ -100,7 +103,7 @@ class Desk:
     def _check_key(self, headers: Mapping[str, str]) -> None:
         given = headers.get("api-key") or headers.get("authorization", "").removeprefix("Bearer ").strip()
         if self.settings.api_key is not None and given != self.settings.api_key:
-            raise Refusal.key(given)
+            raise RefusedError.key(given)
 
     def _models(self, name: str) -> Reply:
         listed = [
@@ -111,15 +114,15 @@ class Desk:
 
     def _stored(self, name: str) -> Reply:
         if name not in self.responses:
-            raise Refusal(404, f"Response with id '{name}' not found.")
+            raise RefusedError(404, f"Response with id '{name}' not found.")
         return Reply(200, {}, dump(self.responses[name]))
 
     def _embed(self, request: Request, request_id: str, at: Route, body: dict[str, Any]) -> Reply:
         if "input" not in body:
-            raise Refusal.missing("input")
+            raise RefusedError.missing("input")
         found = embeddings.inputs(body["input"])
         text = "\n".join(embeddings.words(found))
-        bill = self._bill(request, request_id, at, body, "embedding", text)
+        bill = self._bill(request, request_id, at, body, role="embedding", text=text)
         call = self._call(at, body, bill, text, request_id)
         bill.prompt_tokens = embeddings.tokens(found)
         content = dump(embeddings.plain(call, found, self.settings.dimensions))
@@ -131,8 +134,8 @@ class Desk:
         stream = bool(body.get("stream"))
         if body.get("stream_options") is not None and not stream:
             message = "The 'stream_options' parameter is only allowed when 'stream' is enabled."
-            raise Refusal.invalid(message, "stream_options")
-        bill = self._bill(request, request_id, at, body, asked.role, asked.text)
+            raise RefusedError.invalid(message, "stream_options")
+        bill = self._bill(request, request_id, at, body, role=asked.role, text=asked.text)
         call = self._call(at, body, bill, asked.text, f"{PREFIX[at.api]}{uuid4().hex[:29]}")
         own = self.settings.answer(asked) if self.settings.answer else None
         made = generate(
@@ -165,11 +168,11 @@ class Desk:
         return Reply(200, {}, events=api.stream(call, made), bill=bill, rule=call.rule)
 
     def _bill(
-        self, request: Request, request_id: str, at: Route, body: Mapping[str, Any], role: str, text: str
+        self, request: Request, request_id: str, at: Route, body: Mapping[str, Any], *, role: str, text: str
     ) -> Bill:
         model = at.name or body.get("model")
         if not isinstance(model, str) or not model:
-            raise Refusal.invalid("you must provide a model parameter")
+            raise RefusedError.invalid("you must provide a model parameter")
         retry = request.headers.get("x-stainless-retry-count", "0")
         return Bill(
             id=request_id,
@@ -180,7 +183,7 @@ class Desk:
             role=role,
             stream=bool(body.get("stream")) and at.api != "embeddings",
             prompt_tokens=0,
-            markers=markers(request.headers.get("x-ragmeter-marker", ""), text),
+            markers=_markers(request.headers.get("x-ragmeter-marker", ""), text),
             started=time.time(),
             retry=int(retry) if retry.isdecimal() else 0,
         )
@@ -198,14 +201,19 @@ class Desk:
         return Call(at.api, body, bill.model, answer_id, int(bill.started), at.azure, rule, self.settings.per_chunk)
 
 
-def _refusal(fault: Fault | None, model: str) -> Refusal | None:
+def _refusal(fault: Fault | None, model: str) -> RefusedError | None:
     if fault is Fault.RATE_LIMIT:
-        return Refusal.rate_limit(model)
+        return RefusedError.rate_limit(model)
     if fault is Fault.SERVER_ERROR:
-        return Refusal.server_error()
+        return RefusedError.server_error()
     if fault is Fault.REJECT_STREAM_OPTIONS:
-        return Refusal.invalid("Unrecognized request argument supplied: stream_options")
+        return RefusedError.invalid("Unrecognized request argument supplied: stream_options")
     return None
+
+
+def _markers(header: str, text: str) -> tuple[str, ...]:
+    given = (marker.strip() for marker in header.split(",") if marker.strip())
+    return tuple(dict.fromkeys([*given, *markers(text)]))
 
 
 def _read(body: bytes) -> dict[str, Any]:
@@ -214,15 +222,15 @@ def _read(body: bytes) -> dict[str, Any]:
     except ValueError:
         value = None
     if not isinstance(value, dict):
-        raise Refusal.invalid("We could not parse the JSON body of your request.")
+        raise RefusedError.invalid("We could not parse the JSON body of your request.")
     return value
 
 
 def _asked(api: str, body: dict[str, Any]) -> tuple[Prompt, int]:
-    copies = _whole(body, "n") or 1
+    copies = whole(body, "n") or 1
     if api == "responses":
         if "input" not in body:
-            raise Refusal.missing("input")
+            raise RefusedError.missing("input")
         return prompt.read(responses.messages(body), body), 1
     if api == "completions":
         asked = body.get("prompt", "")
@@ -231,24 +239,17 @@ def _asked(api: str, body: dict[str, Any]) -> tuple[Prompt, int]:
         return prompt.read(said, body), copies * len(said)
     messages = body.get("messages")
     if messages is None:
-        raise Refusal.missing("messages")
+        raise RefusedError.missing("messages")
     if not isinstance(messages, list) or not messages:
-        raise Refusal.invalid(f"Invalid 'messages': expected a non-empty array, but got {messages!r:.40}.", "messages")
+        raise RefusedError.invalid(
+            f"Invalid 'messages': expected a non-empty array, but got {messages!r:.40}.", "messages"
+        )
     return prompt.read(messages, body), copies
 
 
 def _limit(api: str, body: Mapping[str, Any]) -> int | None:
     if api == "responses":
-        return _whole(body, "max_output_tokens")
-    given = (_whole(body, key) for key in ("max_completion_tokens", "max_tokens"))
+        return whole(body, "max_output_tokens")
+    given = (whole(body, key) for key in ("max_completion_tokens", "max_tokens"))
     limit = next((value for value in given if value is not None), None)
     return 16 if limit is None and api == "completions" else limit
-
-
-def _whole(body: Mapping[str, Any], key: str) -> int | None:
-    value = body.get(key)
-    if value is None:
-        return None
-    if type(value) is not int or value < 1:
-        raise Refusal.invalid(f"Invalid '{key}': expected an integer above 0, but got {value!r:.40}.", key)
-    return value

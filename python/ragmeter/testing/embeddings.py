@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ragmeter.testing.call import Call
 from ragmeter.testing.fault import Fault
-from ragmeter.testing.refusal import Refusal
+from ragmeter.testing.refusal import RefusedError, whole
 from ragmeter.testing.text import count
 from ragmeter.testing.vector import embed, to_base64
+
+if TYPE_CHECKING:
+    from ragmeter.testing.call import Call
 
 MOST = 2048
 
@@ -17,13 +19,13 @@ def inputs(value: Any) -> list[str | list[int]]:
     """The texts, or lists of token ids, that are to be embedded.
 
     Raises:
-        Refusal: 400 for an empty input, too many of them, or something else than text and token ids.
+        RefusedError: 400 for an empty input, too many of them, or something else than text and token ids.
     """
     found = [value] if isinstance(value, str) or _ids(value) else value
     if not isinstance(found, list) or not found or len(found) > MOST:
-        raise Refusal.invalid("'$.input' is invalid. Please check the API reference: embeddings/create.", "input")
+        raise RefusedError.invalid("'$.input' is invalid. Please check the API reference: embeddings/create.", "input")
     if not all(one and (isinstance(one, str) or _ids(one)) for one in found):
-        raise Refusal.invalid("'$.input' is invalid. Please check the API reference: embeddings/create.", "input")
+        raise RefusedError.invalid("'$.input' is invalid. Please check the API reference: embeddings/create.", "input")
     return found
 
 
@@ -39,7 +41,7 @@ def words(found: list[str | list[int]]) -> list[str]:
 
 def plain(call: Call, found: list[str | list[int]], dimensions: int) -> dict[str, Any]:
     """The body of the answer."""
-    size = int(call.body.get("dimensions") or dimensions)
+    size = whole(call.body, "dimensions") or dimensions
     packed = call.body.get("encoding_format") == "base64"
     vectors = [] if call.fault is Fault.EMPTY else [embed(text, size) for text in words(found)]
     data = [

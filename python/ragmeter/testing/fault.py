@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from threading import Lock
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 class Fault(str, Enum):
@@ -74,21 +76,25 @@ class Rule:
     role: str | None = None
     api: str | None = None
     after: int = 2
-    delay: float = 0.0
-    pause: float = 0.0
-    usage: Any = None
+    delay: float = 0.5
+    pause: float = 0.05
+    usage: Any = field(default_factory=lambda: BAD_USAGES["strings"])
     hits: int = 0
     """How many requests met this fault so far."""
+
+    def possible(self, *, api: str, body: Mapping[str, Any]) -> bool:
+        """Whether this can happen to the request at all."""
+        if self.fault is Fault.REJECT_STREAM_OPTIONS:
+            return "stream_options" in body
+        if self.fault in STREAM_ONLY:
+            return bool(body.get("stream")) and api in {"chat", "completions"}
+        return self.fault is not Fault.TRUNCATED or api != "embeddings"
 
     def meets(self, *, api: str, role: str, text: str, body: Mapping[str, Any]) -> bool:
         """Whether this rule is meant for the request, and not used up."""
         if self.times is not None and self.hits >= self.times:
             return False
-        if self.fault is Fault.REJECT_STREAM_OPTIONS and "stream_options" not in body:
-            return False
-        if self.fault in STREAM_ONLY and not body.get("stream"):
-            return False
-        return (
+        return self.possible(api=api, body=body) and (
             (self.match is None or self.match in text)
             and (self.role is None or self.role == role)
             and (self.api is None or self.api == api)
@@ -124,7 +130,7 @@ class Faults:
             match: Only requests whose text (or marker header) contains this.
             role: Only requests of this role, such as `"extract"`.
             api: Only `"chat"`, `"completions"`, `"responses"` or `"embeddings"`.
-            after: CUT: chunks sent before the connection is reset, not counting those of an answer that is over.
+            after: CUT: events sent before the connection is reset; the last two are never sent.
             delay: SLOW: seconds before the first byte.
             pause: SLOW: seconds before each further chunk.
             usage: BAD_USAGE: what to send instead of the counts; any JSON value, NaN included.
@@ -140,21 +146,21 @@ class Faults:
     def script(self, *faults: Fault | Rule | None) -> None:
         """Say what happens to the next requests, one by one; None answers properly.
 
+        A fault that cannot happen to its request is used up all the same.
+
         Example:
             >>> server.faults.script(Fault.RATE_LIMIT, Fault.SERVER_ERROR, None, Fault.CUT)  # doctest: +SKIP
         """
-        default = BAD_USAGES["strings"]
         with self._lock:
-            self._script.extend(
-                Rule(fault, delay=0.5, pause=0.05, usage=default) if isinstance(fault, Fault) else fault
-                for fault in faults
-            )
+            self._script.extend(Rule(fault) if isinstance(fault, Fault) else fault for fault in faults)
 
     def pick(self, *, api: str, role: str, text: str, body: Mapping[str, Any]) -> Rule | None:
         """The fault that this request meets, counted as used."""
         with self._lock:
             if self._script:
                 rule = self._script.popleft()
+                if rule is not None and not rule.possible(api=api, body=body):
+                    return None
             else:
                 fitting = (rule for rule in self._rules if rule.meets(api=api, role=role, text=text, body=body))
                 rule = next(fitting, None)

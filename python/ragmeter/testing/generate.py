@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ragmeter.testing.fault import Fault
-from ragmeter.testing.prompt import Prompt
 from ragmeter.testing.text import PromptCache, count, pieces
+
+if TYPE_CHECKING:
+    from ragmeter.testing.prompt import Prompt
 
 PER_MESSAGE = 3
 PER_IMAGE = 85

@@ -25,6 +25,9 @@ TITLE = r"(?:Mr|Mrs|Dr|St|Sir|Lord|Lady|Miss|Captain|Professor|King|Queen|Presid
 WORD = r"[A-Z][a-zà-öø-ÿ]+(?:['’][A-Z][a-z]+)?(?:-[A-Z][a-z]+)*"
 NAME = re.compile(rf"\b(?:{TITLE} )?{WORD}(?: (?:of (?:the )?)?{WORD})*")
 SENTENCE = re.compile(r"(?<=[.!?])[\"'”’)\]]*\s+(?=[\"'“‘(\[]*[A-Z])|\n\s*\n")
+LONGEST_SENTENCE = 240
+SHORTEST = 3
+FEW = 2
 MARKER = re.compile(r"MARK-[0-9a-zA-Z]+")
 
 
@@ -70,7 +73,7 @@ def find(text: str) -> tuple[list[Name], list[Link]]:
             if number not in where:
                 where.append(number)
     known = [name for name in places if inside[name] or " " in name]
-    if len(known) < 2:
+    if len(known) < FEW:
         known += _long_words(lines, places)
     known.sort(key=lambda name: (-len(places[name]), places[name][0], name))
     names = [Name(name, _kind(name, lines, places[name]), _best(name, lines, places[name])) for name in known]
@@ -88,7 +91,7 @@ def _names(line: str) -> list[tuple[str, bool]]:
         while words and (words[-1] in {"of", "the"} or words[-1].lower() in COMMON):
             words.pop()
         name = " ".join(words).strip(".")
-        if len(name) > 2 and not re.fullmatch(TITLE, name):
+        if not re.fullmatch(TITLE, name) and len(name) >= SHORTEST:
             found.append((name, opening))
     return found
 
@@ -119,8 +122,8 @@ def _kind(name: str, lines: list[str], where: list[int]) -> str:
 
 
 def _best(name: str, lines: list[str], where: list[int]) -> str:
-    line = max((lines[number] for number in where[:5]), key=lambda line: min(len(line), 240), default=name)
-    return line[:240].rsplit(" ", 1)[0] if len(line) > 240 else line
+    line = max((lines[number] for number in where[:5]), key=lambda line: min(len(line), LONGEST_SENTENCE), default=name)
+    return line if len(line) <= LONGEST_SENTENCE else line[:LONGEST_SENTENCE].rsplit(" ", 1)[0]
 
 
 def _links(known: list[str], lines: list[str], places: dict[str, list[int]]) -> list[Link]:

@@ -11,6 +11,15 @@ from typing import Any
 from ragmeter.testing.names import MARKER
 
 FENCED = re.compile(r"(?:Input Text---|<Input Text>|Text:)\s*\n```\n(.*)\n```", re.DOTALL)
+ASKED = (
+    ("vlm", re.compile(r"\AYou are an expert (?:\w+ )?analyzer")),
+    ("keyword", re.compile(r"high_level_keywords.*low_level_keywords", re.DOTALL)),
+    ("glean", re.compile(r"\A\s*(?:---Task---\s*Based on the last|MANY entities)|may have still been missed")),
+    ("extract", re.compile(r"Extract entities and relationships from|identify all entities of those types")),
+    ("summary", re.compile(r"Description List:")),
+)
+"""What the last message says, by the role it asks for; the first that fits."""
+CONTEXT = re.compile(r"Knowledge (?:Graph|Base)|Document Chunks|data tables")
 BARE = re.compile(r"Text:\s*\n(.*?)\n#{6,}\s*\nOutput:", re.DOTALL)
 
 
@@ -61,9 +70,11 @@ def read(messages: list[Any], body: Mapping[str, Any]) -> Prompt:
     """Read a conversation as any of the APIs sends it."""
     said = tuple(_message(message) for message in messages)
     extra = "".join(json.dumps(body[key]) for key in ("tools", "functions") if body.get(key))
-    wanted = body.get("response_format") or (body.get("text") or {}).get("format") or {}
-    wants_json = isinstance(wanted, Mapping) and str(wanted.get("type", "")).startswith("json")
-    if wants_json and wanted.get("type") == "json_schema":
+    text = body.get("text")
+    wanted = text.get("format") if isinstance(text, Mapping) else body.get("response_format")
+    kind = str(wanted.get("type")) if isinstance(wanted, Mapping) else ""
+    wants_json = kind in {"json_object", "json_schema"}
+    if kind == "json_schema":
         extra += json.dumps(wanted)
     return Prompt(said, recognise(said), wants_json, extra)
 
@@ -72,20 +83,12 @@ def recognise(messages: tuple[Message, ...]) -> str:
     """The role of LightRAG's prompts from 1.2 to 1.5: extract, glean, keyword, summary, query, vlm, or other."""
     last = next((message for message in reversed(messages) if message.role == "user"), Message("user", ""))
     system = "\n".join(message.text for message in messages if message.role in {"system", "developer"})
-    asked = last.text
-    if last.images or re.match(r"You are an expert (?:\w+ )?analyzer", asked):
+    if last.images:
         return "vlm"
-    if "high_level_keywords" in asked and "low_level_keywords" in asked:
-        return "keyword"
-    if "last extraction" in asked or "entities may have still been missed" in asked:
-        return "glean"
-    if "Extract entities and relationships from" in asked or "identify all entities of those types" in asked:
-        return "extract"
-    if "Description List:" in asked:
-        return "summary"
-    if re.search(r"Knowledge (?:Graph|Base)|Document Chunks|data tables", system):
-        return "query"
-    return "other"
+    for role, said in ASKED:
+        if said.search(last.text):
+            return role
+    return "query" if CONTEXT.search(system) else "other"
 
 
 def passage(prompt: Prompt) -> str:

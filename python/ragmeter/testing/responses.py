@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from itertools import count
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ragmeter.testing.call import Call, Event, sse
 from ragmeter.testing.fault import Fault
-from ragmeter.testing.generate import Generation
+
+if TYPE_CHECKING:
+    from ragmeter.testing.generate import Generation
 
 
 def messages(body: Mapping[str, Any]) -> list[Any]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from ragmeter.testing.refusal import Refusal
+from ragmeter.testing.refusal import RefusedError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 APIS = {
     "/chat/completions": "chat",
@@ -30,11 +32,11 @@ def route(method: str, path: str, query: Mapping[str, str]) -> Route:
     """Find the API.
 
     Raises:
-        Refusal: 404 for a path that nobody serves, 405 for a wrong method.
+        RefusedError: 404 for a path that nobody serves, 405 for a wrong method.
     """
     if found := DEPLOYMENT.fullmatch(path):
         if "api-version" not in query or found.group(2) not in APIS:
-            raise Refusal(404, "Resource not found", "not_found", code="404")
+            raise RefusedError(404, "Resource not found", "not_found", code="404")
         return _post(method, path, Route(APIS[found.group(2)], found.group(1), azure=True))
     azure = path.startswith("/openai/v1/")
     short = re.sub(r"^(?:/openai)?/v1(?=/)", "", path)
@@ -42,12 +44,12 @@ def route(method: str, path: str, query: Mapping[str, str]) -> Route:
         return _post(method, path, Route(APIS[short], azure=azure))
     if found := re.fullmatch(r"/(models|responses)(?:/([^/]+))?", short):
         if method != "GET":
-            raise Refusal.method(method, path)
+            raise RefusedError.method(method, path)
         return Route("models" if found.group(1) == "models" else "response", found.group(2) or "", azure)
-    raise Refusal.unknown_path(method, path)
+    raise RefusedError.unknown_path(method, path)
 
 
 def _post(method: str, path: str, found: Route) -> Route:
     if method != "POST":
-        raise Refusal.method(method, path)
+        raise RefusedError.method(method, path)
     return found

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
 from threading import Event as Flag
 from threading import Thread
-from types import TracebackType
 from typing import TYPE_CHECKING
 
 from ragmeter.testing.bill import Bill, Totals
 from ragmeter.testing.call import dump
 from ragmeter.testing.desk import Desk, Reply, Settings
 from ragmeter.testing.fault import Fault, Faults
-from ragmeter.testing.prompt import Prompt
-from ragmeter.testing.wire import LONGEST_HEAD, Broken, Line, Request
+from ragmeter.testing.wire import LONGEST_HEAD, BrokenLineError, Line, Request
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+
     from typing_extensions import Self
+
+    from ragmeter.testing.prompt import Prompt
 
 logger = logging.getLogger(__name__)
 
@@ -65,6 +67,7 @@ class StubServer:
         self._thread: Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping: asyncio.Event | None = None
+        self._connections: set[asyncio.Task[None]] = set()
         self._ready = Flag()
         self._failure: BaseException | None = None
 
@@ -169,18 +172,28 @@ class StubServer:
         self._ready.set()
         await self._stopping.wait()
         server.close()
+        waiting = list(self._connections)
+        for task in waiting:
+            task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+        # Transports that were closed say goodbye in the next round of the loop.
+        await asyncio.sleep(0)
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         line = Line(reader, writer)
+        task = asyncio.current_task()
+        if task is not None:
+            self._connections.add(task)
+            task.add_done_callback(self._connections.discard)
         try:
             while request := await line.read():
                 if not await self._answer(line, request) or not request.keep:
                     break
-        except Broken:
+        except BrokenLineError:
             pass
         except asyncio.CancelledError:
             # The server stops. Ending quietly keeps asyncio from reporting the connection as a failed task.
-            pass
+            line.abort()
         finally:
             line.close()
 
@@ -203,7 +216,7 @@ class StubServer:
             self._deliver(reply, reply.counts and not cut)
             await line.send(reply.status, reply.headers, reply.body, cut=cut)
             return not cut
-        except Broken:
+        except BrokenLineError:
             self._deliver(reply, False)
             raise
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import struct
-from collections.abc import Mapping
 from dataclasses import dataclass
 from email.utils import formatdate
 from http import HTTPStatus
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, unquote, urlsplit
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 LONGEST_HEAD = 64 * 1024
 LONGEST_BODY = 256 * 1024 * 1024
@@ -28,7 +32,7 @@ class Request:
     """Whether the connection stays open after the answer."""
 
 
-class Broken(Exception):
+class BrokenLineError(Exception):
     """The connection ended, or what came over it is not HTTP."""
 
 
@@ -99,13 +103,15 @@ class Line:
         transport = self._writer.transport
         sock: socket.socket | None = transport.get_extra_info("socket")
         transport.set_write_buffer_limits(0)
-        try:
+        with contextlib.suppress(ConnectionError):
             await self._writer.drain()
-        except ConnectionError:
-            pass
         if sock is not None:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         transport.abort()
+
+    def abort(self) -> None:
+        """Close the connection and forget what was not sent yet."""
+        self._writer.transport.abort()
 
     def close(self) -> None:
         """Close the connection."""
@@ -113,12 +119,12 @@ class Line:
 
     async def _write(self, data: bytes) -> None:
         if self.gone:
-            raise Broken
+            raise BrokenLineError
         self._writer.write(data)
         try:
             await self._writer.drain()
         except ConnectionError as error:
-            raise Broken from error
+            raise BrokenLineError from error
 
 
 def _head(status: int, headers: Mapping[str, str]) -> bytes:
