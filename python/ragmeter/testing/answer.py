@@ -95,7 +95,7 @@ def _keywords(prompt: Prompt) -> str:
     words = list(dict.fromkeys(plain))
     # The marker goes into both lists so that the embeddings of the keywords can be told apart as well.
     marked = list(markers(question))
-    low, high = names or words[:3], words[:3] or names
+    low, high = names or words[:3], words[:3] + names[:2]
     return json.dumps({"high_level_keywords": high + marked, "low_level_keywords": low + marked}, ensure_ascii=False)
 
 

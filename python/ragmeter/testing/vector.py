@@ -10,7 +10,7 @@ from functools import lru_cache
 from hashlib import blake2b
 from struct import pack
 
-from ragmeter.testing.names import COMMON
+from ragmeter.testing.names import COMMON, MARKER
 
 WORD = re.compile(r"[^\W_]+")
 
@@ -23,8 +23,8 @@ def place(word: str) -> tuple[int, float]:
 
 
 def embed(text: str, dimensions: int) -> list[float]:
-    """A unit vector of this many dimensions for a text."""
-    words = Counter(word for word in WORD.findall(text.lower()) if word not in COMMON)
+    """A unit vector of this many dimensions. Markers do not count, so that they cannot lead a search astray."""
+    words = Counter(word for word in WORD.findall(MARKER.sub("", text).lower()) if word not in COMMON)
     vector = [0.0] * dimensions
     for word, times in words.items():
         number, sign = place(word)
