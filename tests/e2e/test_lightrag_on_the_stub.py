@@ -4,6 +4,7 @@ import pytest
 from lightrag import LightRAG, QueryParam
 from lightrag.base import DocStatus
 from lightrag.llm.openai import openai_complete_if_cache, openai_embed
+from lightrag.rerank import jina_rerank
 from lightrag.utils import EmbeddingFunc, Tokenizer
 
 from ragmeter.testing import StubServer, Totals, documents
@@ -96,6 +97,24 @@ async def ask(rag, server, mode, *, stream):
     assert "speaks of nothing" not in answer
     assert "a-christmas-carol" in answer
     assert Totals.of(bills) == server.totals(marker)
+
+
+async def test_found_passages_are_reranked(server, tmp_path):
+    server.reset()
+
+    async def rerank(query, documents, top_n=None):
+        return await jina_rerank(query, documents, top_n, api_key="any", base_url=f"{server.base_url}/rerank")
+
+    rag = make(server, tmp_path, rerank_model_func=rerank)
+    await rag.initialize_storages()
+    try:
+        await rag.ainsert(documents()["alice-in-wonderland.txt"])
+        param = QueryParam(mode="naive", stream=False, enable_rerank=True)
+        await rag.aquery("What did the White Rabbit take out of its pocket? MARK-r", param)
+    finally:
+        await rag.finalize_storages()
+    assert [bill.role for bill in server.bills_for("MARK-r")] == ["embedding", "rerank", "query"]
+    assert server.totals("MARK-r").rerank_tokens > 0
 
 
 async def test_a_question_past_the_graph_is_answered_too(server, tmp_path):

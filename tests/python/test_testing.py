@@ -11,6 +11,7 @@ import subprocess
 import sys
 from http.client import HTTPConnection
 from operator import attrgetter
+from pathlib import Path
 
 import openai
 import pytest
@@ -245,6 +246,22 @@ def test_embeddings_of_token_ids_cost_one_each(server, ask):
     assert ask("embeddings", input=[[1, 2, 3], [4, 5]]).usage.prompt_tokens == 5
     assert ask("embeddings", input=[1, 2, 3]).usage.prompt_tokens == 3
     assert len(ask("embeddings", input="one").data[0].embedding) == server.dimensions == 64
+
+
+def test_reranking_costs_the_query_once_for_each_document(server):
+    texts = ["the White Rabbit took a watch", "Scrooge kept no Christmas"]
+    body = {"model": "r", "query": "Who kept Christmas MARK-r", "documents": texts, "top_n": 1}
+    answer = json.loads(post(server, "/v1/rerank", body)[1])
+    [result] = answer["results"]
+    assert (result["index"], result["document"]) == (1, {"text": texts[1]})
+    assert 0.5 < result["relevance_score"] <= 1
+    bill = only(server.bills_for("MARK-r"))
+    assert (bill.api, bill.role, bill.delivered) == ("rerank", "rerank", True)
+    # Who kept Christ mas MARK - r · the White Rabbit took a watch · Scroog e kept no Christ mas
+    assert answer["usage"]["total_tokens"] == bill.prompt_tokens == 2 * 7 + 6 + 6
+    totals = server.totals()
+    assert (totals.calls, totals.rerank_calls, totals.rerank_tokens) == (1, 1, bill.prompt_tokens)
+    assert (totals.model_calls, totals.prompt_tokens, totals.embedding_calls) == (0, 0, 0)
 
 
 def test_models_are_listed_without_a_bill(server):
@@ -566,7 +583,9 @@ def post(server, path, body, *, method="POST", headers=()):
         ("/v1/embeddings", {"model": "m", "input": []}, 400, ("input", None)),
         ("/v1/embeddings", {"model": "m", "input": ["one", ""]}, 400, ("input", None)),
         ("/v1/embeddings", {"model": "m", "input": "one", "dimensions": -1}, 400, ("dimensions", None)),
-        ("/v1/rerank", {}, 404, (None, None)),
+        ("/v1/rerank", {"model": "m", "query": "Scrooge"}, 400, ("documents", "missing_required_parameter")),
+        ("/v1/rerank", {"model": "m", "documents": ["one"]}, 400, ("query", "missing_required_parameter")),
+        ("/v1/reranks", {}, 404, (None, None)),
         ("/v1/models", {}, 405, (None, "method_not_supported")),
         ("/openai/deployments/mine/chat/completions", {"messages": HELLO}, 404, (None, "404")),
     ],
@@ -715,3 +734,14 @@ def test_documents_are_short_prose():
         assert name.endswith(".txt")
         assert 3_000 < len(text.encode()) < 8_000
     assert sum("Scrooge" in text for text in found.values()) == 2
+
+
+def test_the_example_in_the_documentation_runs():
+    page = Path(__file__).parents[2] / "docs" / "testing.md"
+    example = page.read_text(encoding="utf-8").split("```python\n")[1].split("```")[0]
+    subprocess.run([sys.executable, "-W", "error", "-c", example], check=True)
+
+
+def test_the_documentation_names_every_fault():
+    page = (Path(__file__).parents[2] / "docs" / "testing.md").read_text(encoding="utf-8")
+    assert [fault.name for fault in Fault if f"`{fault.name}`" not in page] == []

@@ -19,15 +19,16 @@ class Bill:
     """
 
     id: str
-    """Id in the answer's body (`chatcmpl-…`, `resp_…`); embeddings have none there, so theirs is `request_id`."""
+    """Id in the answer's body, such as `chatcmpl-…`; embeddings and rerank have none there, so theirs is `request_id`."""
     request_id: str
     """The `x-request-id` header of the answer."""
     path: str
     api: str
-    """`chat`, `completions`, `responses` or `embeddings`."""
+    """`chat`, `completions`, `responses`, `embeddings` or `rerank`."""
     model: str
     role: str
-    """What LightRAG wanted: `extract`, `glean`, `keyword`, `summary`, `query`, `vlm`, `embedding`, or `other`."""
+    """What LightRAG wanted: `extract`, `glean`, `keyword`, `summary`, `query`, `vlm`, `embedding`, `rerank`,
+    or `other`."""
     stream: bool
     prompt_tokens: int
     completion_tokens: int = 0
@@ -38,7 +39,7 @@ class Bill:
     accepted_prediction_tokens: int = 0
     rejected_prediction_tokens: int = 0
     text: str = ""
-    """The visible answer, whole, even where only a part of it was sent; empty for embeddings."""
+    """The visible answer, whole, even where only a part of it was sent; empty for embeddings and rerank."""
     status: int = 200
     fault: str | None = None
     markers: tuple[str, ...] = ()
@@ -62,14 +63,15 @@ class Bill:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """Sums over bills. Tokens of embeddings are kept apart from the prompt tokens of models that answer."""
+    """Sums over bills. Tokens of embeddings and rerank are kept apart from the prompt tokens of models that answer."""
 
     calls: int = 0
+    """Of every kind."""
     model_calls: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
     total_tokens: int = 0
-    """`prompt_tokens` + `completion_tokens`, without embeddings."""
+    """`prompt_tokens` + `completion_tokens`, without embeddings and rerank."""
     cached_tokens: int = 0
     reasoning_tokens: int = 0
     prompt_audio_tokens: int = 0
@@ -78,12 +80,15 @@ class Totals:
     rejected_prediction_tokens: int = 0
     embedding_calls: int = 0
     embedding_tokens: int = 0
+    rerank_calls: int = 0
+    rerank_tokens: int = 0
 
     @classmethod
     def of(cls, bills: Iterable[Bill]) -> Totals:
         """Add up any bills, such as `Totals.of(b for b in server.bills if b.role == "extract")`."""
         bills = list(bills)
-        model = [bill for bill in bills if bill.api != "embeddings"]
+        rerank = [bill for bill in bills if bill.api == "rerank"]
+        model = [bill for bill in bills if bill.api not in {"embeddings", "rerank"}]
         embedding = [bill for bill in bills if bill.api == "embeddings"]
         return cls(
             calls=len(bills),
@@ -99,6 +104,8 @@ class Totals:
             rejected_prediction_tokens=sum(bill.rejected_prediction_tokens for bill in model),
             embedding_calls=len(embedding),
             embedding_tokens=sum(bill.prompt_tokens for bill in embedding),
+            rerank_calls=len(rerank),
+            rerank_tokens=sum(bill.prompt_tokens for bill in rerank),
         )
 
 

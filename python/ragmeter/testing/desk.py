@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from ragmeter.testing import answer, chat, embeddings, prompt, responses
+from ragmeter.testing import answer, chat, embeddings, prompt, rerank, responses
 from ragmeter.testing.bill import Bill, Ledger
 from ragmeter.testing.call import Call, Event, dump
 from ragmeter.testing.fault import Fault, Faults, Rule
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 PREFIX = {"chat": "chatcmpl-", "completions": "cmpl-", "responses": "resp_", "embeddings": ""}
 MODELS = ("gpt-4o-mini", "gpt-4o", "gpt-5-mini", "text-embedding-3-small", "text-embedding-3-large")
 KEPT_RESPONSES = 1000
+ONE_PIECE = frozenset({"embeddings", "rerank"})
+"""APIs that cannot stream."""
 
 
 @dataclass(slots=True)
@@ -98,6 +100,8 @@ class Desk:
         body = _read(request.body)
         if at.api == "embeddings":
             return self._embed(request, request_id, at, body)
+        if at.api == "rerank":
+            return self._rerank(request, request_id, at, body)
         return self._write(request, request_id, at, body)
 
     def _check_key(self, headers: Mapping[str, str]) -> None:
@@ -126,6 +130,16 @@ class Desk:
         call = self._call(at, body, bill, text, request_id)
         bill.prompt_tokens = embeddings.tokens(found)
         content = dump(embeddings.plain(call, found, self.settings.dimensions))
+        self.ledger.write(bill)
+        return Reply(200, {}, content, bill=bill, counts=call.honest, rule=call.rule)
+
+    def _rerank(self, request: Request, request_id: str, at: Route, body: dict[str, Any]) -> Reply:
+        found = rerank.texts(body)
+        text = "\n".join(found)
+        bill = self._bill(request, request_id, at, body, role="rerank", text=text)
+        call = self._call(at, body, bill, text, request_id)
+        bill.prompt_tokens = rerank.tokens(found)
+        content = dump(rerank.plain(call, found))
         self.ledger.write(bill)
         return Reply(200, {}, content, bill=bill, counts=call.honest, rule=call.rule)
 
@@ -181,7 +195,7 @@ class Desk:
             api=at.api,
             model=model,
             role=role,
-            stream=bool(body.get("stream")) and at.api != "embeddings",
+            stream=bool(body.get("stream")) and at.api not in ONE_PIECE,
             prompt_tokens=0,
             markers=_markers(request.headers.get("x-ragmeter-marker", ""), text),
             started=time.time(),

@@ -88,7 +88,7 @@ class Rule:
             return "stream_options" in body
         if self.fault in STREAM_ONLY:
             return bool(body.get("stream")) and api in {"chat", "completions"}
-        return self.fault is not Fault.TRUNCATED or api != "embeddings"
+        return self.fault is not Fault.TRUNCATED or api in {"chat", "completions", "responses"}
 
     def meets(self, *, api: str, role: str, text: str, body: Mapping[str, Any]) -> bool:
         """Whether this rule is meant for the request, and not used up."""
@@ -129,7 +129,7 @@ class Faults:
             times: How many requests meet it; None for every one.
             match: Only requests whose text (or marker header) contains this.
             role: Only requests of this role, such as `"extract"`.
-            api: Only `"chat"`, `"completions"`, `"responses"` or `"embeddings"`.
+            api: Only `"chat"`, `"completions"`, `"responses"`, `"embeddings"` or `"rerank"`.
             after: CUT: events sent before the connection is reset; the last two are never sent.
             delay: SLOW: seconds before the first byte.
             pause: SLOW: seconds before each further chunk.

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ragmeter.testing.fault import Fault
-from ragmeter.testing.text import PromptCache, count, pieces
+from ragmeter.testing.text import PromptCache, pieces
 
 if TYPE_CHECKING:
     from ragmeter.testing.prompt import Prompt
@@ -41,16 +41,10 @@ class Generation:
         return "".join(self.choices[0])
 
 
-def prompt_tokens(prompt: Prompt) -> int:
+def prompt_tokens(prompt: Prompt, words: int) -> int:
     """What a prompt costs: its text, three tokens a message and three for the answer to begin with."""
     images = sum(message.images for message in prompt.messages)
-    return (
-        sum(count(message.text) + PER_MESSAGE for message in prompt.messages)
-        + count(prompt.extra)
-        + PER_IMAGE * images
-        + audio_tokens(prompt)
-        + PER_MESSAGE
-    )
+    return words + PER_MESSAGE * (len(prompt.messages) + 1) + PER_IMAGE * images + audio_tokens(prompt)
 
 
 def audio_tokens(prompt: Prompt) -> int:
@@ -81,6 +75,7 @@ def generate(
         reasoning: Reasoning tokens for each visible token.
         fault: EMPTY and TRUNCATED change what is written.
     """
+    asked = pieces(prompt.text)
     visible = pieces(text)
     thought = int(len(visible) * reasoning)
     finish = "stop"
@@ -96,9 +91,9 @@ def generate(
     return Generation(
         choices=(tuple(visible),) * copies,
         finish=finish,
-        prompt_tokens=prompt_tokens(prompt),
+        prompt_tokens=prompt_tokens(prompt, len(asked)),
         completion_tokens=(thought + len(visible)) * copies + rejected,
-        cached_tokens=cache.hit(model, prompt.text),
+        cached_tokens=cache.hit(model, asked),
         reasoning_tokens=thought * copies,
         prompt_audio_tokens=audio_tokens(prompt),
         completion_audio_tokens=len(visible) // 2 if "audio" in (body.get("modalities") or ()) else 0,

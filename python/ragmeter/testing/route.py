@@ -15,6 +15,7 @@ APIS = {
     "/completions": "completions",
     "/responses": "responses",
     "/embeddings": "embeddings",
+    "/rerank": "rerank",
 }
 DEPLOYMENT = re.compile(r"/openai/deployments/([^/]+)(/.+)")
 
@@ -35,7 +36,7 @@ def route(method: str, path: str, query: Mapping[str, str]) -> Route:
         RefusedError: 404 for a path that nobody serves, 405 for a wrong method.
     """
     if found := DEPLOYMENT.fullmatch(path):
-        if "api-version" not in query or found.group(2) not in APIS:
+        if "api-version" not in query or APIS.get(found.group(2), "rerank") == "rerank":
             raise RefusedError(404, "Resource not found", "not_found", code="404")
         return _post(method, path, Route(APIS[found.group(2)], found.group(1), azure=True))
     azure = path.startswith("/openai/v1/")

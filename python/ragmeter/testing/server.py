@@ -213,7 +213,7 @@ class StubServer:
             if reply.events is not None:
                 return await self._stream(line, reply)
             cut = fault is Fault.CUT
-            self._deliver(reply, reply.counts and not cut)
+            self._deliver(reply, reply.counts and not cut and not line.gone)
             await line.send(reply.status, reply.headers, reply.body, cut=cut)
             return not cut
         except BrokenLineError:
@@ -233,7 +233,7 @@ class StubServer:
             if number and rule and rule.fault is Fault.SLOW:
                 await asyncio.sleep(rule.pause)
             if event.counts:
-                self._deliver(reply, True)
+                self._deliver(reply, not line.gone)
             await line.push(event.data)
         await line.end()
         return True

@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 from collections import OrderedDict
 from hashlib import blake2b
-from itertools import islice
 
-PIECE = re.compile(r"\s*(?:[^\W\d_]{1,6}|\d{1,3}|[^\w\s]|_)")
+PIECE = re.compile(r"\s*(?:[a-zA-Z]{1,6}|[^\W\d_]{1,6}|\d{1,3}|[^\w\s]|_)")
 """A token: up to six letters, three digits, or one other sign, with the space before it."""
 
 
@@ -18,7 +17,7 @@ def pieces(text: str) -> list[str]:
 
 def count(text: str) -> int:
     """How many tokens a text has."""
-    return sum(1 for _ in PIECE.finditer(text))
+    return len(PIECE.findall(text))
 
 
 class PromptCache:
@@ -30,17 +29,15 @@ class PromptCache:
         self._keep = keep
         self._seen: OrderedDict[bytes, None] = OrderedDict()
 
-    def hit(self, model: str, prompt: str) -> int:
+    def hit(self, model: str, prompt: list[str]) -> int:
         """How many tokens at the beginning of this prompt were seen before; the prompt is remembered."""
         digest = blake2b(model.encode(), digest_size=16)
-        found = iter(PIECE.finditer(prompt))
-        length = cached = 0
-        while len(block := [match.group() for match in islice(found, self._step)]) == self._step:
-            digest.update("\0".join(block).encode("utf-8", "surrogatepass"))
-            length += self._step
+        cached = 0
+        for end in range(self._step, len(prompt) + 1, self._step):
+            digest.update("".join(prompt[end - self._step : end]).encode("utf-8", "surrogatepass"))
             key = digest.digest()
-            if length >= self._minimum and key in self._seen:
-                cached = length
+            if end >= self._minimum and key in self._seen:
+                cached = end
             self._seen[key] = None
             self._seen.move_to_end(key)
         while len(self._seen) > self._keep:

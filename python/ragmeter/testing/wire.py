@@ -59,7 +59,7 @@ class Line:
             if headers.get("expect", "").lower() == "100-continue":
                 self._writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             body = await self._read_body(headers)
-        except (asyncio.IncompleteReadError, asyncio.LimitOverrunError, ConnectionError, ValueError):
+        except (asyncio.IncompleteReadError, asyncio.LimitOverrunError, OSError, ValueError):
             return None
         url = urlsplit(target)
         keep = headers.get("connection", "").lower() != "close" and version == "HTTP/1.1"
@@ -103,7 +103,7 @@ class Line:
         transport = self._writer.transport
         sock: socket.socket | None = transport.get_extra_info("socket")
         transport.set_write_buffer_limits(0)
-        with contextlib.suppress(ConnectionError):
+        with contextlib.suppress(OSError):
             await self._writer.drain()
         if sock is not None:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -123,7 +123,7 @@ class Line:
         self._writer.write(data)
         try:
             await self._writer.drain()
-        except ConnectionError as error:
+        except OSError as error:
             raise BrokenLineError from error
 
 
