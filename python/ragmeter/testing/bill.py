@@ -19,7 +19,7 @@ class Bill:
     """
 
     id: str
-    """Id in the answer's body, such as `chatcmpl-…`; embeddings and rerank have none there, so theirs is `request_id`."""
+    """Id in the answer's body, such as `chatcmpl-…`; embeddings and rerank have none, so theirs is `request_id`."""
     request_id: str
     """The `x-request-id` header of the answer."""
     path: str
