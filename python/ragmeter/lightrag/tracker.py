@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from ragmeter._native import Call, RunTotals
 
-__all__ = ["TokenTracker", "listener_of", "metrics"]
+__all__ = ["TokenTracker", "langfuse_block", "listener_of", "metrics"]
 
 _MODEL_OPERATIONS = ("chat", "image2text", None)
 """Operations whose tokens are a model's prompt and completion; calls without a label are taken for such."""
@@ -62,6 +62,25 @@ def metrics(run: Run) -> dict[str, Any]:
         "estimated_calls": whole.estimated_calls,
         "unknown_calls": whole.unknown_calls,
     }
+
+
+def langfuse_block(usage: dict[str, Any]) -> str:
+    """Return a metrics object as the block of label lines and number lines that Langfuse shows."""
+    cached, reasoning = usage["cached_tokens"], usage["output_reasoning_tokens"]
+    lines = {
+        "Input usage": usage["prompt_tokens"],
+        "input_cached_tokens": cached,
+        "input": usage["prompt_tokens"] - cached,
+        "input_audio_tokens": usage["input_audio_tokens"],
+        "Output usage": usage["completion_tokens"],
+        "output_reasoning_tokens": reasoning,
+        "output": usage["completion_tokens"] - reasoning,
+        "output_accepted_prediction_tokens": usage["output_accepted_prediction_tokens"],
+        "output_audio_tokens": usage["output_audio_tokens"],
+        "output_rejected_prediction_tokens": usage["output_rejected_prediction_tokens"],
+        "Total usage": usage["total_tokens"],
+    }
+    return "\n".join(f"{label}\n{count}" for label, count in lines.items())
 
 
 def _sum(parts: Any) -> RunTotals | None:
