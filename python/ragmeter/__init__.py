@@ -1,6 +1,17 @@
 """ragmeter counts every token that a RAG stack pays for, once, and says who spent it."""
 
-from ragmeter._native import Call, Run, RunTotals, Scope, Usage, count_tokens, current_scope
+from ragmeter._native import (
+    Call,
+    Run,
+    RunTotals,
+    Scope,
+    StreamFilter,
+    Usage,
+    UsageStream,
+    count_tokens,
+    current_scope,
+    extract_usage,
+)
 from ragmeter.context import bind, carry, current_run, label, resume, run
 from ragmeter.meter import health, record, record_tokens
 
@@ -9,12 +20,15 @@ __all__ = [
     "Run",
     "RunTotals",
     "Scope",
+    "StreamFilter",
     "Usage",
+    "UsageStream",
     "bind",
     "carry",
     "count_tokens",
     "current_run",
     "current_scope",
+    "extract_usage",
     "health",
     "label",
     "record",

@@ -1,4 +1,4 @@
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from typing import Any, Literal, final
 
@@ -8,18 +8,114 @@ __all__ = [
     "Run",
     "RunTotals",
     "Scope",
+    "StreamFilter",
     "Usage",
+    "UsageStream",
     "after_fork",
     "count_error",
     "count_tokens",
     "current_scope",
+    "extract_usage",
     "get_encoding",
     "health",
     "list_encoding_names",
+    "reading_health",
     "record",
     "record_tokens",
     "scope_variable",
 ]
+
+
+def extract_usage(
+    answer: object,
+    *,
+    provider: str | None = None,
+    api: str | None = None,
+    stream: bool | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Usage | None:
+    """Read the token usage out of a model's answer.
+
+    Never raises on bad content: what cannot be read is `None` or has flags, and `health()` counts why.
+
+    Args:
+        answer: An SDK's response object, a dict, a list of stream chunks, or the bytes or text of a JSON body, of
+            server-sent events, JSON lines, a JSON array, or an AWS event stream.
+        provider: Who answered (`openai`, `anthropic`, `google`, …). Without it shape and arithmetic decide.
+        api: Which of the provider's APIs answered (`chat`, `embeddings`, …).
+        stream: Accepted for symmetry; the content tells whether it is a stream.
+        headers: Headers of the answer; read where they carry counts and the body does not (Amazon Bedrock).
+
+    Returns:
+        The usage, or `None` if the answer says nothing of it.
+    """
+
+def reading_health() -> dict[str, int]:
+    """What went wrong while reading, and how often, since the process began."""
+
+@final
+class UsageStream:
+    """Reads the usage of a streamed answer while it arrives. Memory does not grow with the stream.
+
+    Args:
+        provider: Who answers. Without it shape and arithmetic decide.
+        api: Which of the provider's APIs answers.
+        keep_text: Also keep the text and the arguments of tool calls that the model delivers.
+
+    Example:
+        >>> stream = UsageStream()
+        >>> stream.feed(b'data: {"choices": [], "usage": {"prompt_tok')
+        >>> stream.feed(b'ens": 12, "completion_tokens": 3}}\n\n')
+        >>> stream.finish().total_tokens
+        15
+    """
+
+    def __new__(
+        cls, provider: str | None = None, api: str | None = None, *, keep_text: bool = False
+    ) -> UsageStream: ...
+    def feed(self, chunk: object) -> None:
+        """Read the next piece: bytes or text split anywhere, or one chunk as the SDK hands it out."""
+    def finish(self) -> Usage | None:
+        """End the stream; its usage, or `None` if it said nothing of it."""
+    @property
+    def usage(self) -> Usage | None: ...
+    @property
+    def model(self) -> str | None: ...
+    @property
+    def response_id(self) -> str | None: ...
+    @property
+    def done(self) -> bool: ...
+    @property
+    def text(self) -> str | None: ...
+
+@final
+class StreamFilter:
+    """Passes the bytes of a stream of server-sent events on and reads its usage.
+
+    For a stream that was asked for usage on the user's behalf: with `swallow_usage` the user sees exactly the bytes
+    that he would have seen otherwise. The event that only brings the usage is dropped, `"usage": null` is taken out
+    of the others, and every other byte stays as it is.
+
+    Args:
+        swallow_usage: Take out what asking for usage added; otherwise pass everything on at once.
+        keep_text: Also keep the text and the arguments of tool calls that the model delivers.
+    """
+
+    def __new__(cls, swallow_usage: bool, keep_text: bool = False) -> StreamFilter: ...
+    def feed(self, data: bytes) -> bytes:
+        """Read the next bytes; returns those to pass on. An incomplete event is held back."""
+    def finish(self) -> bytes:
+        """End the stream; returns the bytes that were held back."""
+    @property
+    def usage(self) -> Usage | None: ...
+    @property
+    def model(self) -> str | None: ...
+    @property
+    def response_id(self) -> str | None: ...
+    @property
+    def done(self) -> bool: ...
+    @property
+    def text(self) -> str | None: ...
 
 @final
 class Usage:

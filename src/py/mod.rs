@@ -1,6 +1,8 @@
 //! The counter window: translates between Python and the nouns of this crate, owns no rules. One file per noun.
 
+mod extract;
 mod meter;
+mod payload;
 mod run;
 mod scope;
 mod tokens;
@@ -11,6 +13,8 @@ mod usage;
 mod _native {
     use pyo3::prelude::{Bound, PyModule, PyModuleMethods, PyResult};
 
+    #[pymodule_export]
+    use super::extract::{PyStreamFilter, PyUsageStream, extract_usage, reading_health};
     #[pymodule_export]
     use super::meter::{after_fork, count_error, health, record, record_tokens};
     #[pymodule_export]
