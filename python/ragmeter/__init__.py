@@ -14,6 +14,7 @@ from ragmeter._native import (
 )
 from ragmeter.context import bind, carry, current_run, label, resume, run
 from ragmeter.meter import health, record, record_tokens
+from ragmeter.observe import instrument, instrumented, uninstrument
 
 __all__ = [
     "Call",
@@ -30,9 +31,12 @@ __all__ = [
     "current_scope",
     "extract_usage",
     "health",
+    "instrument",
+    "instrumented",
     "label",
     "record",
     "record_tokens",
     "resume",
     "run",
+    "uninstrument",
 ]

@@ -49,7 +49,10 @@ def run(arguments: argparse.Namespace) -> int:
         import lightrag  # noqa: F401
         import openai  # noqa: F401
     except ImportError as exc:
-        print(f"ragmeter demo needs LightRAG and the openai SDK ({exc}): pip install 'ragmeter[lightrag]'", file=sys.stderr)
+        print(
+            f"ragmeter demo needs LightRAG and the openai SDK ({exc}): pip install 'ragmeter[lightrag]'",
+            file=sys.stderr,
+        )
         return 2
     if os.environ.get("OPENAI_API_KEY") and os.environ.get("OPENAI_BASE_URL"):
         found = asyncio.run(_demo(os.environ["OPENAI_BASE_URL"], os.environ["OPENAI_API_KEY"], None))

@@ -8,7 +8,7 @@ estimate from the texts counts only if nobody else said anything. So a call is r
 from __future__ import annotations
 
 from contextvars import ContextVar
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ragmeter._native import record
 
@@ -41,10 +41,10 @@ class OpenCall:
 
     def __init__(self, scope: Scope | None, **labels: str | None) -> None:
         self.scope = scope
-        self.labels = labels
+        self.labels: dict[str, Any] = labels
         self.observed = False
         self.shares: list[tuple[dict[str, str], int]] | None = None
-        self._told: list[Usage] = []
+        self._told: list[Usage | None] = []
         self._closed = False
         self._before: OpenCall | None = None
 
@@ -67,7 +67,6 @@ class OpenCall:
         self._closed = True
         if self.observed:
             return
-        usages = self._told or [estimate()]
-        for usage in usages:
+        for usage in self._told or [estimate()]:
             if usage is not None:
                 record(usage, scope=self.scope, shares=self.shares, **self.labels)

@@ -243,7 +243,8 @@ def test_usage_that_is_no_usage_never_reaches_the_host(server, client, name, str
         if stream:
             drain(answer)
     assert run.calls == 1
-    assert run.usage.origin in {"estimated", "unknown"} or run.usage.flags
+    if stream or name != "bools":  # of a plain answer's bools the SDK itself makes numbers
+        assert run.usage.origin in {"estimated", "unknown"} or run.usage.flags
     assert ragmeter.health()["errors"] == 0
 
 
@@ -255,22 +256,27 @@ def test_a_stream_that_is_cut_is_estimated(server, client):
     assert 0 < run.usage.output_tokens < server.bills[0].completion_tokens
 
 
+def read_some(stream):
+    for number, _ in enumerate(stream):
+        if number == 3:
+            break
+
+
 @pytest.mark.parametrize("leave", ["close", "break", "with"])
 def test_a_stream_that_the_user_leaves_is_estimated(server, client, leave):
     with ragmeter.run() as run:
         stream = client.chat.completions.create(**CHAT, stream=True)
         if leave == "with":
             with stream:
-                next(iter(stream))
+                read_some(stream)
         else:
-            for _ in stream:
-                break
+            read_some(stream)
             if leave == "close":
                 stream.close()
         del stream
         gc.collect()
     assert (run.calls, run.usage.origin) == (1, "estimated")
-    assert run.usage.output_tokens > 0
+    assert 0 < run.usage.output_tokens < server.bills[0].completion_tokens
 
 
 async def test_an_async_stream_that_the_user_leaves_is_estimated(server, aclient):

@@ -131,7 +131,9 @@ class _Hooks:
             self._queues[role] = (own, metered)
         embed = rag.embedding_func
         if embed is not None:
-            self._patches.set(embed, "func", self._queue(rag, "embedding", embed.func, getattr(embed, "model_name", None)))
+            self._patches.set(
+                embed, "func", self._queue(rag, "embedding", embed.func, getattr(embed, "model_name", None))
+            )
             self._owners.install(rag, self._patches)
         if rag.rerank_model_func is not None:
             metered = self._queue(rag, "rerank", rag.rerank_model_func, None)
@@ -156,7 +158,7 @@ class _Hooks:
 
     def _role_wrapper(self, rag_ref: weakref.ref[Any]) -> Callable[..., Any]:
         def _wrap_llm_role_func(role_name: str, raw_func: Function, *args: Any, **kwargs: Any) -> Any:
-            rag = rag_ref()
+            rag: Any = rag_ref()
             model = getattr(rag, "llm_model_name", None)
             queued = type(rag)._wrap_llm_role_func(rag, role_name, _inner(raw_func), *args, **kwargs)
             return _outer(queued, functools.partial(_model_call, role_name, model))
@@ -242,7 +244,10 @@ def _rerank_call(args: Any, kwargs: Any) -> _Ticket:
     scope = Scope(None, current_scope(), role="rerank")
 
     def guess(_: str | None) -> Usage:
-        texts = [kwargs.get("query", args[0] if args else ""), *kwargs.get("documents", args[1] if len(args) > 1 else ())]
+        texts = [
+            kwargs.get("query", args[0] if args else ""),
+            *kwargs.get("documents", args[1] if len(args) > 1 else ()),
+        ]
         return estimate_texts(sum(count_tokens(text) for text in texts if isinstance(text, str)), 0)
 
     return _Ticket(scope, OpenCall(scope, operation="rerank"), guess)

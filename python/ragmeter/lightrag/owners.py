@@ -62,7 +62,7 @@ class Owners:
             self._of.pop(text, None)
 
     def shares(self, texts: Sequence[str]) -> list[tuple[dict[str, str], int]] | None:
-        """Divide an embedding call among the owners of its texts, by the tokens of each; None if it needs no division."""
+        """Divide an embedding call among the owners of its texts, by the tokens of each; None where it has one."""
         around = _current_labels()
         owners = [self._of.get(text, around) for text in texts]
         if all(owner == around for owner in owners):

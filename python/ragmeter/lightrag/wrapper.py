@@ -13,6 +13,7 @@ from ragmeter.lightrag.tracker import TokenTracker, listener_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from types import TracebackType
 
 __all__ = ["TokenTrackingLightRAG", "create_tracked_lightrag", "track_lightrag_operations"]
 
@@ -23,6 +24,7 @@ OPERATIONS = frozenset({
     "pipeline_enqueue_documents", "pipeline_process_enqueue_documents",
 })  # fmt: skip
 """Public methods that may call a model; each also exists with an `a` in front, some only so."""
+
 
 @contextlib.contextmanager
 def _operation(rag: Any, name: str, tracker: Any) -> Iterator[Any]:
@@ -43,7 +45,7 @@ class TokenTrackingLightRAG:
     """
 
     def __init__(self, rag: Any, token_tracker: Any = None) -> None:
-        self._rag = rag._rag if isinstance(rag, TokenTrackingLightRAG) else rag
+        self._rag: Any = rag._rag if isinstance(rag, TokenTrackingLightRAG) else rag
         self._tracker: Any = None
         self.set_token_tracker(TokenTracker() if token_tracker is None else token_tracker)
 
@@ -114,14 +116,16 @@ class track_lightrag_operations:  # noqa: N801 - reads as a verb
         self._block.__enter__()
         return self._tracked
 
-    def __exit__(self, *exc_info: Any) -> None:
-        self._block.__exit__(*exc_info)
+    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
+        self._block.__exit__(kind, exc, tb)
 
     async def __aenter__(self) -> TokenTrackingLightRAG:
         return self.__enter__()
 
-    async def __aexit__(self, *exc_info: Any) -> None:
-        self.__exit__(*exc_info)
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        self._block.__exit__(kind, exc, tb)
 
 
 def create_tracked_lightrag(*args: Any, token_tracker: Any = None, **kwargs: Any) -> TokenTrackingLightRAG:

@@ -27,7 +27,11 @@ class Exchange:
     def __init__(self, operation: str, request: Mapping[str, Any], provider: str | None) -> None:
         model = request.get("model")
         self.request = request
-        self.labels = {"operation": operation, "provider": provider, "model": model if isinstance(model, str) else None}
+        self.labels: dict[str, Any] = {
+            "operation": operation,
+            "provider": provider,
+            "model": model if isinstance(model, str) else None,
+        }
         self._scope = current_scope()
         self._over = False
         call = open_call()

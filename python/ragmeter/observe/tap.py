@@ -67,72 +67,76 @@ def tap(response: Any, exchange: Exchange, *, events: bool, swallow_usage: bool)
     if response.is_closed:
         reader.feed(response.content)
         reader.over()
-        return
+    else:
+        _Tap(response, reader).install()
 
-    iter_bytes, close = response.iter_bytes, response.close
-    aiter_bytes, aclose = response.aiter_bytes, response.aclose
-    # httpx closes the response when its last raw bytes are read, before the last decoded bytes are handed out.
-    reading = False
 
-    def over() -> None:
+class _Tap:
+    """Stands between a response and whoever reads it."""
+
+    def __init__(self, response: Any, reader: _Events | _Body) -> None:
+        self._response = response
+        self._reader = reader
+        self._iter_bytes, self._close = response.iter_bytes, response.close
+        self._aiter_bytes, self._aclose = response.aiter_bytes, response.aclose
+        # httpx closes the response when its last raw bytes are read, before the last decoded bytes are handed out.
+        self._reading = False
+
+    def install(self) -> None:
+        response = self._response
+        response.iter_bytes, response.close = self.iter_bytes, self.close
+        response.aiter_bytes, response.aclose = self.aiter_bytes, self.aclose
+
+    def iter_bytes(self, *args: Any, **kwargs: Any) -> Iterator[bytes]:
+        chunks = self._iter_bytes(*args, **kwargs)
+        try:
+            while True:
+                self._reading = True
+                chunk = next(chunks, None)
+                self._reading = False
+                if out := self._rest() if chunk is None else self._feed(chunk):
+                    yield out
+                if chunk is None:
+                    return
+        finally:
+            self._reading = False
+            self._over()
+
+    async def aiter_bytes(self, *args: Any, **kwargs: Any) -> AsyncIterator[bytes]:
+        chunks = self._aiter_bytes(*args, **kwargs)
+        try:
+            while True:
+                self._reading = True
+                chunk = await anext(chunks, None)
+                self._reading = False
+                if out := self._rest() if chunk is None else self._feed(chunk):
+                    yield out
+                if chunk is None:
+                    return
+        finally:
+            self._reading = False
+            self._over()
+
+    def close(self) -> None:
+        if not self._reading:
+            self._over()
+        self._close()
+
+    async def aclose(self) -> None:
+        if not self._reading:
+            self._over()
+        await self._aclose()
+
+    def _feed(self, chunk: bytes) -> bytes:
         with guard("reading a response"):
-            reader.over()
-
-    def feed(chunk: bytes) -> bytes:
-        with guard("reading a response"):
-            return reader.feed(chunk)
+            return self._reader.feed(chunk)
         return chunk
 
-    def rest() -> bytes:
+    def _rest(self) -> bytes:
         with guard("reading a response"):
-            return reader.rest()
+            return self._reader.rest()
         return b""
 
-    def tapped_iter_bytes(*args: Any, **kwargs: Any) -> Iterator[bytes]:
-        nonlocal reading
-        chunks = iter_bytes(*args, **kwargs)
-        try:
-            while True:
-                reading = True
-                chunk = next(chunks, None)
-                reading = False
-                if chunk is None:
-                    break
-                if out := feed(chunk):
-                    yield out
-            if out := rest():
-                yield out
-        finally:
-            reading = False
-            over()
-
-    async def tapped_aiter_bytes(*args: Any, **kwargs: Any) -> AsyncIterator[bytes]:
-        nonlocal reading
-        chunks = aiter_bytes(*args, **kwargs)
-        try:
-            while True:
-                reading = True
-                chunk = await anext(chunks, None)
-                reading = False
-                if chunk is None:
-                    break
-                if out := feed(chunk):
-                    yield out
-            if out := rest():
-                yield out
-        finally:
-            reading = False
-            over()
-
-    def tapped_close() -> None:
-        if not reading:
-            over()
-        close()
-
-    async def tapped_aclose() -> None:
-        if not reading:
-            over()
-        await aclose()
-
-    response.iter_bytes, response.close = tapped_iter_bytes, tapped_close
-    response.aiter_bytes, response.aclose = tapped_aiter_bytes, tapped_aclose
+    def _over(self) -> None:
+        with guard("reading a response"):
+            self._reader.over()
