@@ -71,10 +71,10 @@ async def _demo(base_url: str, api_key: str, server: StubServer | None) -> dict[
     from ragmeter.lightrag import TokenTracker, track_lightrag_operations
     from ragmeter.testing import documents
 
-    logging.getLogger("lightrag").setLevel(logging.ERROR)
+    logging.disable(logging.WARNING)  # what LightRAG and its HTTP client have to say would bury the progress
     tracker, texts = TokenTracker(), documents()
     with tempfile.TemporaryDirectory(prefix="ragmeter-demo-") as folder, metered_run("demo") as whole:
-        rag = _lightrag(folder, base_url, api_key)
+        rag = _lightrag(folder, base_url, api_key, server.dimensions if server is not None else 256)
         await rag.initialize_storages()
         async with track_lightrag_operations(rag, tracker) as tracked, _progress(whole):
             _say(f"indexing {len(texts)} documents: {', '.join(texts)}")
@@ -94,7 +94,7 @@ async def _demo(base_url: str, api_key: str, server: StubServer | None) -> dict[
     return _found(whole, tracker.get_usage(), server)
 
 
-def _lightrag(folder: str, base_url: str, api_key: str) -> Any:
+def _lightrag(folder: str, base_url: str, api_key: str, dimensions: int) -> Any:
     """Make a LightRAG the way its users do; nothing of ragmeter's is in it but the tokenizer, which works offline."""
     from lightrag import LightRAG
     from lightrag.llm.openai import openai_complete_if_cache, openai_embed
@@ -112,7 +112,7 @@ def _lightrag(folder: str, base_url: str, api_key: str) -> Any:
 
     async def embed(texts: list[str]) -> Any:
         return await openai_embed.func(
-            texts, model=embedding_model, embedding_dim=256, base_url=base_url, api_key=api_key
+            texts, model=embedding_model, embedding_dim=dimensions, base_url=base_url, api_key=api_key
         )
 
     return LightRAG(
@@ -120,8 +120,9 @@ def _lightrag(folder: str, base_url: str, api_key: str) -> Any:
         workspace=os.path.basename(folder),  # noqa: PTH119 - a name, not a path
         llm_model_func=complete,
         llm_model_name=model,
-        embedding_func=EmbeddingFunc(embedding_dim=256, func=embed, model_name=embedding_model),
+        embedding_func=EmbeddingFunc(embedding_dim=dimensions, func=embed, model_name=embedding_model),
         tokenizer=Tokenizer(model, get_encoding("o200k_base")),
+        force_llm_summary_on_merge=3,  # three stories are short; so that descriptions are merged all the same
     )
 
 
