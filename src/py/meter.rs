@@ -6,6 +6,7 @@ use pyo3::types::{PyBool, PyDict, PyInt};
 use super::scope::{PyScope, current_scope, labels_from};
 use super::usage::PyUsage;
 use crate::call::{Dim, LabelsRef};
+use crate::health::HEALTH;
 use crate::meter::{Scope, meter};
 use crate::unit::Unit;
 use crate::usage::{Counts, Origin, Usage};
@@ -122,12 +123,16 @@ fn count(value: &Bound<'_, PyAny>) -> Option<u64> {
 /// What the meter has seen since the process started, by name.
 ///
 /// `calls` seen, of these `reported`, `estimated`, `unknown` by origin and `unattributed` outside any run; `dropped`
-/// values that could not be read; `errors` of hooks that were kept away from the host.
+/// values that could not be read; `errors` of hooks that were kept away from the host. Of what providers said:
+/// `malformed_body`, `truncated_body`, `no_usage`, `bad_count`, `unreadable`.
 #[pyfunction]
 pub(super) fn health(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     let dict = PyDict::new(py);
     for (name, count) in meter().health.snapshot() {
         dict.set_item(name, count)?;
+    }
+    for (reason, count) in HEALTH.iter() {
+        dict.set_item(reason.name(), count)?;
     }
     Ok(dict)
 }
