@@ -11,6 +11,8 @@ import subprocess
 import sys
 import time
 from http.client import HTTPConnection
+from importlib import import_module
+from importlib.util import find_spec
 from operator import attrgetter
 from pathlib import Path
 
@@ -21,6 +23,10 @@ from ragmeter.testing import BAD_USAGES, Fault, Rule, StubServer, Totals, docume
 
 HELLO = [{"role": "user", "content": "Tell me about Scrooge and Marley, MARK-7f3a, at some length if you please."}]
 ASKED = {"stream_options": {"include_usage": True}}
+
+# openai 3 speaks HTTP through httpx2, older releases through httpx; an error in a stream comes from there.
+LIBRARIES = [import_module(name) for name in ("httpx", "httpx2") if find_spec(name)]
+LOST = (openai.APIConnectionError, *(library.TransportError for library in LIBRARIES))
 
 
 @pytest.fixture
@@ -390,7 +396,7 @@ def test_a_cut_stream_is_billed_whole(server, ask, api):
     usual = ask(api, **request)
     server.faults.add(Fault.CUT, after=3)
     seen = []
-    with pytest.raises(Exception, match=r"(?i)reset|peer|connection|incomplete"):
+    with pytest.raises(LOST):
         ask(api, seen=seen, stream=True, **request)
     assert len(seen) <= 3
     one, cut = server.bills
@@ -403,7 +409,7 @@ def test_what_was_sent_before_a_cut_arrives(server):
     server.faults.add(Fault.CUT, after=3)
     seen = []
     options = {"base_url": server.base_url, "api_key": "any"}
-    with contextlib.suppress(Exception):
+    with contextlib.suppress(*LOST):
         ask_sync(options, "chat.completions", seen, {"model": "m", "messages": HELLO, "stream": True, **ASKED})
     assert len(seen) == 3
     assert server.bills[0].text.startswith(text_of(seen))
