@@ -7,15 +7,33 @@
 //! ```
 //!
 //! * [`Usage`] is what one call cost: inclusive totals and their subsets, unknown is `None`.
+//! * [`read_usage`] and [`UsageStream`] read the Usage out of an answer's bytes, whole or in pieces.
 //! * [`Unit`] is the registry of everything that is counted, and of its name at every door.
+//! * [`Call`] is one request: its Usage and the labels that say who spent it.
+//! * [`Run`] is a unit of work and the totals of the calls inside it.
+//! * [`Meter`] hears every call and hands it on.
 //!
 //! Python sees this crate as `ragmeter._native` (feature `python`); nothing outside `src/py/` knows Python.
 
+pub mod call;
+pub mod health;
+pub mod id;
+pub mod meter;
+mod provider;
+pub mod run;
+pub mod stream;
+pub mod tokens;
 pub mod unit;
 pub mod usage;
 
 #[cfg(feature = "python")]
 mod py;
 
+pub use call::{Call, Dim, Labels};
+pub use id::Id;
+pub use meter::{Meter, Scope, meter};
+pub use provider::Hints;
+pub use run::{Listener, Run, Totals};
+pub use stream::{StreamFilter, UsageStream, read_usage};
 pub use unit::Unit;
 pub use usage::{Counts, Flag, Flags, Origin, Usage};

@@ -110,6 +110,19 @@ pub struct Counts {
 
 const _: () = assert!(Unit::COUNT <= 32, "Counts::known has one bit a unit");
 
+/// The bits of the units that are a subset of another.
+#[allow(clippy::indexing_slicing)] // when it is compiled
+const SUBSETS: u32 = {
+    let (mut bits, mut at) = (0, 0);
+    while at < Unit::COUNT {
+        if Unit::ALL[at].parent().is_some() {
+            bits |= 1 << at;
+        }
+        at += 1;
+    }
+    bits
+};
+
 impl Default for Counts {
     fn default() -> Self {
         Self::UNKNOWN
@@ -170,6 +183,9 @@ impl Counts {
     /// it is known becomes the largest such subset; a subset above its total is cut to it.
     pub fn settle(&mut self) -> Flags {
         let mut flags = Flags::default();
+        if self.known & SUBSETS == 0 {
+            return flags;
+        }
         let mut inferred = 0;
         // Backwards, subsets come before their totals.
         for unit in Unit::ALL.into_iter().rev() {
@@ -197,8 +213,11 @@ impl Counts {
     #[allow(clippy::indexing_slicing)]
     pub fn merge(&mut self, other: &Self) {
         self.known |= other.known;
-        for (mine, theirs) in self.values.iter_mut().zip(other.values) {
-            *mine = mine.saturating_add(theirs);
+        let mut left = other.known;
+        while left != 0 {
+            let at = left.trailing_zeros() as usize;
+            self.values[at] = self.values[at].saturating_add(other.values[at]);
+            left &= left - 1;
         }
     }
 }
@@ -272,6 +291,29 @@ impl Usage {
         self.about.as_deref()
     }
 
+    /// Divides the counts in proportion to `weights`, by largest remainder: the parts add up to the whole exactly, and
+    /// in each of them subsets stay within their totals. Equal parts where all weights are 0.
+    pub fn split(&self, weights: &[u64]) -> Vec<Usage> {
+        let mut parts = vec![Usage { counts: Counts::UNKNOWN, ..self.clone() }; weights.len()];
+        for (unit, count) in self.counts.iter() {
+            let mut room: Vec<u64> = parts
+                .iter()
+                .map(|part| unit.parent().and_then(|parent| part.get(parent)).unwrap_or(u64::MAX))
+                .collect();
+            for ((part, share), room) in parts.iter_mut().zip(apportion(count, weights)).zip(&mut room) {
+                part.counts.set(unit, share.min(*room));
+                *room -= share.min(*room);
+            }
+            // What rounding took beyond a total finds room in other parts, for the totals together have enough.
+            let mut left = count - parts.iter().filter_map(|part| part.get(unit)).sum::<u64>().min(count);
+            for (part, room) in parts.iter_mut().zip(room) {
+                part.counts.add(unit, left.min(room));
+                left -= left.min(room);
+            }
+        }
+        parts
+    }
+
     /// Adds the counts of `other`. Where the origins differ the sum is [`Origin::Mixed`]; of provider, model and the
     /// rest only what both say alike is kept.
     pub fn merge(&mut self, other: &Self) {
@@ -294,6 +336,25 @@ impl Usage {
     }
 }
 
+/// Divides `count` in proportion to `weights`, by largest remainder; ties go to the earlier part.
+fn apportion(count: u64, weights: &[u64]) -> Vec<u64> {
+    let sum: u128 = weights.iter().map(|weight| u128::from(*weight)).sum();
+    let weight = |at: &u64| if sum == 0 { 1 } else { u128::from(*at) };
+    let sum = if sum == 0 { weights.len() as u128 } else { sum };
+    // A count and a weight have 64 bits each, so their product fits.
+    let quotas: Vec<u128> = weights.iter().map(|at| u128::from(count) * weight(at)).collect();
+    let mut parts: Vec<u64> = quotas.iter().map(|quota| u64::try_from(quota / sum).unwrap_or(u64::MAX)).collect();
+    let left = count - parts.iter().sum::<u64>();
+    let mut order: Vec<usize> = (0..parts.len()).collect();
+    order.sort_by_key(|at| std::cmp::Reverse(quotas.get(*at).map(|quota| quota % sum)));
+    for at in order.into_iter().take(usize::try_from(left).unwrap_or(usize::MAX)) {
+        if let Some(part) = parts.get_mut(at) {
+            *part += 1;
+        }
+    }
+    parts
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -301,7 +362,11 @@ mod tests {
 
     fn counts() -> impl Strategy<Value = Counts> {
         let count = prop_oneof![0..5_u64, 0..1_000_000_u64, Just(u64::MAX), Just(u64::MAX - 1)];
-        proptest::collection::vec(proptest::option::of(count), Unit::COUNT).prop_map(|values| {
+        // From hardly anything known to nearly everything.
+        let counts = prop_oneof![Just(0.1), Just(0.5), Just(0.9)].prop_flat_map(move |share| {
+            proptest::collection::vec(proptest::option::weighted(share, count.clone()), Unit::COUNT)
+        });
+        counts.prop_map(|values| {
             let mut counts = Counts::default();
             for (unit, value) in Unit::ALL.into_iter().zip(values) {
                 if let Some(value) = value {
@@ -350,6 +415,32 @@ mod tests {
             let abc = sum([&a, &b, &c]);
             prop_assert!(keeps_the_rules(&abc));
             prop_assert_eq!(abc, sum([&c, &a, &b]));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_parts_of_a_usage_keep_the_rules_and_add_up_to_it(
+            counts in counts(),
+            weights in proptest::collection::vec(prop_oneof![Just(0), 1..5_u64, any::<u64>()], 1..6),
+        ) {
+            let whole = Usage::new(counts, Origin::Reported);
+            let parts = whole.split(&weights);
+            prop_assert_eq!(parts.len(), weights.len());
+            let mut sum = Counts::default();
+            for part in &parts {
+                prop_assert!(keeps_the_rules(part.counts()));
+                sum.merge(part.counts());
+            }
+            prop_assert_eq!(&sum, whole.counts());
+        }
+
+        #[test]
+        fn a_part_is_less_than_one_away_from_its_quota(count in 0..1_000_000_u64, weights in proptest::collection::vec(1..1000_u64, 1..8)) {
+            let sum: u64 = weights.iter().sum();
+            for (part, weight) in apportion(count, &weights).into_iter().zip(&weights) {
+                prop_assert!((part * sum).abs_diff(count * weight) < sum);
+            }
         }
     }
 

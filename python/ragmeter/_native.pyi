@@ -1,6 +1,121 @@
-from typing import Any, final
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextvars import ContextVar
+from typing import Any, Literal, final
 
-__all__ = ["Usage"]
+__all__ = [
+    "Call",
+    "Encoding",
+    "Run",
+    "RunTotals",
+    "Scope",
+    "StreamFilter",
+    "Usage",
+    "UsageStream",
+    "after_fork",
+    "count_error",
+    "count_tokens",
+    "current_scope",
+    "extract_usage",
+    "get_encoding",
+    "health",
+    "list_encoding_names",
+    "reading_health",
+    "record",
+    "record_tokens",
+    "scope_variable",
+]
+
+
+def extract_usage(
+    answer: object,
+    *,
+    provider: str | None = None,
+    api: str | None = None,
+    stream: bool | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Usage | None:
+    """Read the token usage out of a model's answer.
+
+    Never raises on bad content: what cannot be read is `None` or has flags, and `health()` counts why.
+
+    Args:
+        answer: An SDK's response object, a dict, a list of stream chunks, or the bytes or text of a JSON body, of
+            server-sent events, JSON lines, a JSON array, or an AWS event stream.
+        provider: Who answered (`openai`, `anthropic`, `google`, …). Without it shape and arithmetic decide.
+        api: Which of the provider's APIs answered (`chat`, `embeddings`, …).
+        stream: Accepted for symmetry; the content tells whether it is a stream.
+        headers: Headers of the answer; read where they carry counts and the body does not (Amazon Bedrock).
+
+    Returns:
+        The usage, or `None` if the answer says nothing of it.
+    """
+
+def reading_health() -> dict[str, int]:
+    """What went wrong while reading, and how often, since the process began."""
+
+@final
+class UsageStream:
+    """Reads the usage of a streamed answer while it arrives. Memory does not grow with the stream.
+
+    Args:
+        provider: Who answers. Without it shape and arithmetic decide.
+        api: Which of the provider's APIs answers.
+        keep_text: Also keep the text and the arguments of tool calls that the model delivers.
+
+    Example:
+        >>> stream = UsageStream()
+        >>> stream.feed(b'data: {"choices": [], "usage": {"prompt_tok')
+        >>> stream.feed(b'ens": 12, "completion_tokens": 3}}\n\n')
+        >>> stream.finish().total_tokens
+        15
+    """
+
+    def __new__(
+        cls, provider: str | None = None, api: str | None = None, *, keep_text: bool = False
+    ) -> UsageStream: ...
+    def feed(self, chunk: object) -> None:
+        """Read the next piece: bytes or text split anywhere, or one chunk as the SDK hands it out."""
+    def finish(self) -> Usage | None:
+        """End the stream; its usage, or `None` if it said nothing of it."""
+    @property
+    def usage(self) -> Usage | None: ...
+    @property
+    def model(self) -> str | None: ...
+    @property
+    def response_id(self) -> str | None: ...
+    @property
+    def done(self) -> bool: ...
+    @property
+    def text(self) -> str | None: ...
+
+@final
+class StreamFilter:
+    """Passes the bytes of a stream of server-sent events on and reads its usage.
+
+    For a stream that was asked for usage on the user's behalf: with `swallow_usage` the user sees exactly the bytes
+    that he would have seen otherwise. The event that only brings the usage is dropped, `"usage": null` is taken out
+    of the others, and every other byte stays as it is.
+
+    Args:
+        swallow_usage: Take out what asking for usage added; otherwise pass everything on at once.
+        keep_text: Also keep the text and the arguments of tool calls that the model delivers.
+    """
+
+    def __new__(cls, swallow_usage: bool, keep_text: bool = False) -> StreamFilter: ...
+    def feed(self, data: bytes) -> bytes:
+        """Read the next bytes; returns those to pass on. An incomplete event is held back."""
+    def finish(self) -> bytes:
+        """End the stream; returns the bytes that were held back."""
+    @property
+    def usage(self) -> Usage | None: ...
+    @property
+    def model(self) -> str | None: ...
+    @property
+    def response_id(self) -> str | None: ...
+    @property
+    def done(self) -> bool: ...
+    @property
+    def text(self) -> str | None: ...
 
 @final
 class Usage:
@@ -88,3 +203,154 @@ class Usage:
     def as_dict(self) -> dict[str, Any]: ...
     def __add__(self, value: Usage, /) -> Usage: ...
     def __radd__(self, value: Usage, /) -> Usage: ...
+
+@final
+class RunTotals:
+    """What several calls cost together."""
+
+    @property
+    def usage(self) -> Usage: ...
+    @property
+    def calls(self) -> int: ...
+    @property
+    def reported_calls(self) -> int: ...
+    @property
+    def estimated_calls(self) -> int: ...
+    @property
+    def unknown_calls(self) -> int: ...
+    def as_dict(self) -> dict[str, Any]: ...
+    def __add__(self, value: RunTotals, /) -> RunTotals: ...
+    def __radd__(self, value: RunTotals, /) -> RunTotals: ...
+
+@final
+class Call:
+    """One request to a model API."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def at(self) -> int: ...
+    @property
+    def attempt(self) -> int: ...
+    @property
+    def part(self) -> int: ...
+    @property
+    def usage(self) -> Usage: ...
+    @property
+    def labels(self) -> dict[str, str]: ...
+
+@final
+class Run:
+    """A unit of work and what the calls inside it cost. Made by `ragmeter.run()`; safe to read from any thread, also
+    while calls come in.
+    """
+
+    def __new__(
+        cls,
+        name: str | None = None,
+        outer: Run | None = None,
+        keep_calls: int = 0,
+        listeners: Sequence[Run | Callable[[Call], object]] | None = None,
+    ) -> Run: ...
+    def carry(self) -> str: ...
+    @staticmethod
+    def resume(id: str, name: str | None = None) -> Run: ...
+    @property
+    def id(self) -> str: ...
+    @property
+    def name(self) -> str | None: ...
+    @property
+    def began(self) -> int: ...
+    @property
+    def outer(self) -> Run | None: ...
+    @property
+    def totals(self) -> RunTotals: ...
+    @property
+    def usage(self) -> Usage: ...
+    @property
+    def calls(self) -> int: ...
+    def by(self, *keys: str) -> dict[Any, RunTotals]: ...
+    def calls_list(self) -> list[Call]: ...
+    def as_dict(self) -> dict[str, Any]: ...
+
+@final
+class Scope:
+    """Who pays for the calls made in some stretch of code: the innermost run and the labels in force there."""
+
+    def __new__(cls, run: Run | None = None, outer: Scope | None = None, **labels: str | None) -> Scope: ...
+    @property
+    def outer(self) -> Scope | None: ...
+    @property
+    def run(self) -> Run | None: ...
+    @property
+    def labels(self) -> dict[str, str]: ...
+    def leave(self) -> None: ...
+    def abandon(self) -> None: ...
+    def live(self) -> Scope | None: ...
+
+scope_variable: ContextVar[Scope | None]
+
+def current_scope() -> Scope | None: ...
+def record(
+    usage: Usage,
+    *,
+    model: str | None = None,
+    provider: str | None = None,
+    operation: str | None = None,
+    role: str | None = None,
+    document: str | None = None,
+    track_id: str | None = None,
+    file_path: str | None = None,
+    tenant: str | None = None,
+    user: str | None = None,
+    session: str | None = None,
+    component: str | None = None,
+    tool: str | None = None,
+    attempt: int = 1,
+    scope: Scope | None = None,
+    shares: Sequence[tuple[dict[str, str], int]] | None = None,
+) -> None: ...
+def record_tokens(
+    input_tokens: int | None = None, output_tokens: int | None = None, model: str | None = None
+) -> None: ...
+def health() -> dict[str, int]: ...
+def count_error() -> None: ...
+def after_fork() -> None: ...
+
+def get_encoding(encoding_name: str, /) -> Encoding: ...
+def list_encoding_names() -> list[str]: ...
+def count_tokens(text: str, model: str | None = None, *, encoding: str | Encoding | None = None) -> int: ...
+@final
+class Encoding:
+    """A tokenizer of OpenAI, with the methods of tiktoken's `Encoding`."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def n_vocab(self) -> int: ...
+    @property
+    def max_token_value(self) -> int: ...
+    @property
+    def special_tokens_set(self) -> set[str]: ...
+    def count(self, text: str) -> int: ...
+    def count_until(self, text: str, limit: int) -> int | None: ...
+    def encode_ordinary(self, text: str) -> list[int]: ...
+    def encode(
+        self,
+        text: str,
+        *,
+        allowed_special: Literal["all"] | Iterable[str] | None = None,
+        disallowed_special: Literal["all"] | Iterable[str] | None = None,
+    ) -> list[int]: ...
+    def decode(self, tokens: Sequence[int], errors: str = "replace") -> str: ...
+    def decode_bytes(self, tokens: Sequence[int]) -> bytes: ...
+    def decode_single_token_bytes(self, token: int) -> bytes: ...
+    def decode_tokens_bytes(self, tokens: Sequence[int]) -> list[bytes]: ...
+    def encode_single_token(self, text_or_bytes: str | bytes) -> int: ...
+    def token_byte_values(self) -> list[bytes]: ...
+    def is_special_token(self, token: int) -> bool: ...
+    @property
+    def eot_token(self) -> int: ...
+    def __reduce__(self) -> tuple[Any, tuple[str]]: ...
+    def __copy__(self) -> Encoding: ...
+    def __deepcopy__(self, _memo: dict[int, Any]) -> Encoding: ...

@@ -1,10 +1,33 @@
 //! The counter window: translates between Python and the nouns of this crate, owns no rules. One file per noun.
 
+mod extract;
+mod meter;
+mod payload;
+mod run;
+mod scope;
+mod tokens;
 mod usage;
 
 /// Native half of ragmeter. Import the names from `ragmeter`, not from here.
 #[pyo3::pymodule]
 mod _native {
+    use pyo3::prelude::{Bound, PyModule, PyModuleMethods, PyResult};
+
+    #[pymodule_export]
+    use super::extract::{PyStreamFilter, PyUsageStream, extract_usage, reading_health};
+    #[pymodule_export]
+    use super::meter::{after_fork, count_error, health, record, record_tokens};
+    #[pymodule_export]
+    use super::run::{PyCall, PyRun, PyRunTotals};
+    #[pymodule_export]
+    use super::scope::{PyScope, current_scope};
+    #[pymodule_export]
+    use super::tokens::{PyEncoding, count_tokens, get_encoding, list_encoding_names};
     #[pymodule_export]
     use super::usage::PyUsage;
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        module.add("scope_variable", super::scope::variable(module.py())?)
+    }
 }

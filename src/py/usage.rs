@@ -128,7 +128,7 @@ usage_methods! {
     }
 
     /// The known counts by name, in the order of the registry, then `total_tokens` and `origin`.
-    fn as_dict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+    pub(super) fn as_dict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let dict = PyDict::new(py);
         for (unit, count) in self.0.counts().iter() {
             dict.set_item(unit.name(), count)?;
@@ -146,7 +146,7 @@ usage_methods! {
         Self(sum)
     }
 
-    fn __repr__(&self) -> String {
+    pub(super) fn __repr__(&self) -> String {
         use std::fmt::Write;
         let mut text = String::from("Usage(");
         for (unit, count) in self.0.counts().iter() {

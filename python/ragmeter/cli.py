@@ -1,0 +1,38 @@
+"""The `ragmeter` command."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import importlib.metadata
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["main"]
+
+_COMMANDS = {
+    "demo": ("ragmeter.demo", "index documents and ask questions on a real LightRAG, and compare with the bill"),
+}
+"""Name: module with `add_arguments(parser)` and `run(arguments) -> exit code`, and what it does."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit code."""
+    parser = argparse.ArgumentParser(prog="ragmeter", description="Counts every token that a RAG stack pays for.")
+    parser.add_argument("--version", action="version", version=importlib.metadata.version("ragmeter"))
+    commands = parser.add_subparsers(dest="command", metavar="command", required=True)
+    for name, (module, does) in _COMMANDS.items():
+        command = importlib.import_module(module)
+        command.add_arguments(commands.add_parser(name, help=does, description=f"{does[0].upper()}{does[1:]}."))
+    arguments = parser.parse_args(argv)
+    try:
+        code: int = importlib.import_module(_COMMANDS[arguments.command][0]).run(arguments)
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # `ragmeter … | head`
+        sys.stderr.close()
+        return 0
+    return code

@@ -1,0 +1,101 @@
+"""Owners: whose document each text is that LightRAG embeds.
+
+LightRAG embeds late: rows wait in a buffer of their storage, and the document that happens to flush it embeds the rows
+of others with its own. So the owner is noted when a row enters the buffer, the last writer of a text like the buffer
+itself, and looked up when the text is embedded.
+"""
+
+from __future__ import annotations
+
+import functools
+import weakref
+from typing import TYPE_CHECKING, Any
+
+from ragmeter._native import Scope, count_tokens, current_scope
+from ragmeter.context import within
+from ragmeter.meter import guard
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from ragmeter.observe.patch import Patches
+
+__all__ = ["Owners"]
+
+_STORAGES = ("chunks_vdb", "entities_vdb", "relationships_vdb")
+_LABELS = ("document", "track_id", "file_path")
+
+
+class Owners:
+    """The owners of the texts that wait to be embedded in one LightRAG."""
+
+    def __init__(self) -> None:
+        self._of: dict[str, dict[str, str]] = {}
+
+    def install(self, rag: Any, patches: Patches) -> None:
+        """Watch documents come and rows enter the buffers of `rag`."""
+        if hasattr(rag, "process_single_document"):
+            own = type(rag).process_single_document
+            patches.set(rag, "process_single_document", _document_scope(weakref.ref(rag), own))
+        for name in _STORAGES:
+            storage = getattr(rag, name, None)
+            if storage is not None:
+                patches.set(storage, "upsert", self._upsert(weakref.ref(storage), type(storage).upsert))
+
+    def _upsert(self, storage_ref: weakref.ref[Any], own: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(own)
+        async def upsert(data: dict[str, dict[str, Any]], *args: Any, **kwargs: Any) -> Any:
+            with guard("noting whose a row is"):
+                labels = _current_labels()
+                for row in data.values():
+                    content = row.get("content")
+                    if isinstance(content, str):
+                        self._note(content, labels)
+            return await own(storage_ref(), data, *args, **kwargs)
+
+        return upsert
+
+    def _note(self, text: str, labels: dict[str, str]) -> None:
+        if labels:
+            self._of[text] = labels
+        else:
+            self._of.pop(text, None)
+
+    def shares(self, texts: Sequence[str]) -> list[tuple[dict[str, str], int]] | None:
+        """Divide an embedding call among the owners of its texts, by the tokens of each; None where it has one."""
+        around = _current_labels()
+        owners = [self._of.get(text, around) for text in texts]
+        if all(owner == around for owner in owners):
+            return None
+        weights: dict[tuple[str | None, ...], tuple[dict[str, str], int]] = {}
+        for text, owner in zip(texts, owners, strict=True):
+            key = tuple(owner.get(name) for name in _LABELS)
+            weights[key] = (owner, weights.get(key, (owner, 0))[1] + count_tokens(text))
+        return list(weights.values())
+
+    def forget(self, texts: Sequence[str]) -> None:
+        """Forget texts that have been embedded."""
+        for text in texts:
+            self._of.pop(text, None)
+
+
+def _current_labels() -> dict[str, str]:
+    scope = current_scope()
+    if scope is None:
+        return {}
+    labels = scope.labels
+    return {name: labels[name] for name in _LABELS if name in labels}
+
+
+def _document_scope(rag_ref: weakref.ref[Any], own: Callable[..., Any]) -> Callable[..., Any]:
+    """Wrap the processing of one document: its calls carry its labels."""
+
+    @functools.wraps(own)
+    async def process_single_document(*args: Any, **kwargs: Any) -> Any:
+        status = kwargs.get("status_doc")
+        labels = {name: getattr(status, name, None) for name in ("track_id", "file_path")}
+        scope = Scope(None, current_scope(), document=kwargs.get("doc_id"), **labels)
+        with within(scope):
+            return await own(rag_ref(), *args, **kwargs)
+
+    return process_single_document

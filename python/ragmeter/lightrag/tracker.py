@@ -1,0 +1,180 @@
+"""TokenTracker: what LightRAG's own tracker promises, exact and safe to share between threads and tasks."""
+
+from __future__ import annotations
+
+import weakref
+from typing import TYPE_CHECKING, Any
+
+from ragmeter._native import Run, Scope, Usage, extract_usage, record
+from ragmeter.meter import logger
+from ragmeter.witness import open_call
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ragmeter._native import Call, RunTotals
+
+__all__ = ["TokenTracker", "langfuse_block", "listener_of", "metrics"]
+
+_MODEL_OPERATIONS = ("chat", "image2text", None)
+"""Operations whose tokens are a model's prompt and completion; calls without a label are taken for such."""
+
+
+def metrics(run: Run) -> dict[str, Any]:
+    """Return the metrics object of a run, in LightRAG's and OpenAI's field names.
+
+    The counts of prompt and completion are those of model calls alone; embeddings and reranks stand beside them. A
+    count that no provider gave is 0 here; `origin` says whether every call was `reported`, and if not, how many were
+    estimated or unknown stands beside it.
+    """
+    by_kind = run.by("operation", "model")
+    models = _sum(totals for (operation, _), totals in by_kind.items() if operation in _MODEL_OPERATIONS)
+    embeddings = _sum(totals for (operation, _), totals in by_kind.items() if operation == "embeddings")
+    reranks = _sum(totals for (operation, _), totals in by_kind.items() if operation == "rerank")
+    spenders = {
+        model: totals.usage.total_tokens or 0
+        for (operation, model), totals in by_kind.items()
+        if operation in _MODEL_OPERATIONS and model is not None
+    }
+    usage = models.usage if models is not None else Usage()
+    found = {
+        "prompt_tokens": usage.input_tokens,
+        "completion_tokens": usage.output_tokens,
+        "total_tokens": (usage.input_tokens or 0) + (usage.output_tokens or 0),
+        "cached_tokens": usage.cache_read_tokens,
+        "input_cached_tokens": usage.cache_read_tokens,
+        "input_audio_tokens": usage.input_audio_tokens,
+        "output_reasoning_tokens": usage.reasoning_tokens,
+        "output_audio_tokens": usage.output_audio_tokens,
+        "output_accepted_prediction_tokens": usage.accepted_prediction_tokens,
+        "output_rejected_prediction_tokens": usage.rejected_prediction_tokens,
+        "call_count": models.calls if models is not None else 0,
+    }
+    whole = run.totals
+    return {
+        **{name: count or 0 for name, count in found.items()},
+        "model": max(spenders, key=lambda model: spenders[model]) if spenders else None,
+        "embedding_tokens": (embeddings.usage.input_tokens or 0) if embeddings is not None else 0,
+        "embedding_calls": embeddings.calls if embeddings is not None else 0,
+        "rerank_tokens": (reranks.usage.input_tokens or 0) if reranks is not None else 0,
+        "rerank_calls": reranks.calls if reranks is not None else 0,
+        "origin": "reported" if whole.reported_calls == whole.calls else "partly_estimated",
+        "estimated_calls": whole.estimated_calls,
+        "unknown_calls": whole.unknown_calls,
+    }
+
+
+def langfuse_block(usage: dict[str, Any]) -> str:
+    """Return a metrics object as the block of label lines and number lines that Langfuse shows."""
+    cached, reasoning = usage["cached_tokens"], usage["output_reasoning_tokens"]
+    lines = {
+        "Input usage": usage["prompt_tokens"],
+        "input_cached_tokens": cached,
+        "input": usage["prompt_tokens"] - cached,
+        "input_audio_tokens": usage["input_audio_tokens"],
+        "Output usage": usage["completion_tokens"],
+        "output_reasoning_tokens": reasoning,
+        "output": usage["completion_tokens"] - reasoning,
+        "output_accepted_prediction_tokens": usage["output_accepted_prediction_tokens"],
+        "output_audio_tokens": usage["output_audio_tokens"],
+        "output_rejected_prediction_tokens": usage["output_rejected_prediction_tokens"],
+        "Total usage": usage["total_tokens"],
+    }
+    return "\n".join(f"{label}\n{count}" for label, count in lines.items())
+
+
+def _sum(parts: Any) -> RunTotals | None:
+    whole: RunTotals | None = None
+    for part in parts:
+        whole = part if whole is None else whole + part
+    return whole
+
+
+class TokenTracker:
+    """Counts what it hears of: calls of the operations it is attached to, and what `add_usage` tells it.
+
+    Stands in for `lightrag.utils.TokenTracker`, also as `token_tracker=` of a model function: a call that ragmeter
+    observes itself is not counted again when the function reports it too.
+
+    Example:
+        >>> from ragmeter.lightrag import TokenTracker
+        >>> tracker = TokenTracker()
+        >>> tracker.add_usage({"prompt_tokens": 12, "completion_tokens": 3, "total_tokens": 15})
+        >>> tracker.get_usage()["total_tokens"], tracker.get_usage()["call_count"]
+        (15, 1)
+    """
+
+    def __init__(self) -> None:
+        self._run = Run("token tracker")
+
+    @property
+    def run(self) -> Run:
+        """The totals behind the numbers, for `by("role")`, `by("document", "model")` and so on."""
+        return self._run
+
+    def add_usage(self, token_counts: dict[str, Any]) -> None:
+        """Count one call by what the provider said of it, in any provider's field names. Never raises for a value."""
+        usage = extract_usage({"usage": token_counts})
+        if usage is None:
+            usage = Usage(origin="unknown")
+        call = open_call()
+        if call is None:
+            record(usage, operation="chat", scope=Scope(self._run))
+        elif not call.observed:
+            call.tell(usage)
+
+    def get_usage(self) -> dict[str, Any]:
+        """Return the counts so far: see `metrics`."""
+        return metrics(self._run)
+
+    def by(self, *keys: str) -> dict[Any, RunTotals]:
+        """Return the counts so far, told apart by labels: `by("role")`, `by("operation", "model")`."""
+        return self._run.by(*keys)
+
+    def reset(self) -> None:
+        """Forget what was counted. Operations that are still running count in what was forgotten."""
+        self._run = Run("token tracker")
+
+    def __enter__(self) -> TokenTracker:
+        self.reset()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        logger.info("%s", self)
+
+    def __str__(self) -> str:
+        usage = self.get_usage()
+        return (
+            f"LLM call count: {usage['call_count']}, Prompt tokens: {usage['prompt_tokens']}, "
+            f"Completion tokens: {usage['completion_tokens']}, Total tokens: {usage['total_tokens']}"
+        )
+
+
+_listeners: weakref.WeakKeyDictionary[Any, Callable[[Call], None]] = weakref.WeakKeyDictionary()
+
+
+def listener_of(tracker: Any) -> Any:
+    """Return what hears calls for `tracker`, one of ours or any object with LightRAG's `add_usage`.
+
+    It is the same for the same tracker: one that listens to an operation and to the block around it hears a call once.
+
+    Raises:
+        TypeError: The tracker has no method `add_usage`.
+    """
+    if isinstance(tracker, TokenTracker):
+        return tracker.run
+    if not callable(getattr(tracker, "add_usage", None)):
+        msg = f"a token tracker has a method add_usage(dict); {type(tracker).__name__} has none"
+        raise TypeError(msg)
+    return _listeners.setdefault(tracker, _listener(weakref.ref(tracker)))
+
+
+def _listener(tracker: weakref.ref[Any]) -> Callable[[Call], None]:
+    def hear(call: Call) -> None:
+        heard = tracker()
+        if heard is None or call.labels.get("operation") not in _MODEL_OPERATIONS:
+            return
+        sent, received = call.usage.input_tokens or 0, call.usage.output_tokens or 0
+        heard.add_usage({"prompt_tokens": sent, "completion_tokens": received, "total_tokens": sent + received})
+
+    return hear

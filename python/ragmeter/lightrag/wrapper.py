@@ -1,0 +1,144 @@
+"""TokenTrackingLightRAG: a LightRAG whose operations are runs."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import inspect
+from typing import TYPE_CHECKING, Any
+
+from ragmeter.context import run
+from ragmeter.lightrag.hooks import held
+from ragmeter.lightrag.tracker import TokenTracker, listener_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from types import TracebackType
+
+__all__ = ["TokenTrackingLightRAG", "create_tracked_lightrag", "track_lightrag_operations"]
+
+OPERATIONS = frozenset({
+    "insert", "insert_custom_chunks", "insert_custom_kg", "query", "query_data", "query_llm",
+    "delete_by_doc_id", "delete_by_entity", "delete_by_relation",
+    "create_entity", "create_relation", "edit_entity", "edit_relation", "merge_entities",
+    "pipeline_enqueue_documents", "pipeline_process_enqueue_documents",
+})  # fmt: skip
+"""Public methods that may call a model; each also exists with an `a` in front, some only so."""
+
+
+@contextlib.contextmanager
+def _operation(rag: Any, name: str, tracker: Any) -> Iterator[Any]:
+    """Run an operation of `rag`: metered, in a run of its own that `tracker` hears."""
+    with held(rag), run(name, listeners=[listener_of(tracker)]) as current:
+        yield current
+
+
+class TokenTrackingLightRAG:
+    """A LightRAG that counts what its operations cost. Everything else is the LightRAG's own.
+
+    Operations may overlap, on this object or on others around the same LightRAG: each counts its own calls. While none
+    is running the LightRAG is as it was before.
+
+    Args:
+        rag: The LightRAG to meter.
+        token_tracker: Where to count; a new `TokenTracker` if not given. LightRAG's own does too, with fewer numbers.
+    """
+
+    def __init__(self, rag: Any, token_tracker: Any = None) -> None:
+        self._rag: Any = rag._rag if isinstance(rag, TokenTrackingLightRAG) else rag
+        self._tracker: Any = None
+        self.set_token_tracker(TokenTracker() if token_tracker is None else token_tracker)
+
+    def set_token_tracker(self, token_tracker: Any) -> None:
+        """Count operations that begin from now on in `token_tracker`.
+
+        Raises:
+            TypeError: It has no method `add_usage`.
+        """
+        listener_of(token_tracker)
+        self._tracker = token_tracker
+
+    def get_token_tracker(self) -> Any:
+        """Return the tracker that counts the operations."""
+        return self._tracker
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self._rag, name)
+        if name.removeprefix("a") not in OPERATIONS and name not in OPERATIONS:
+            return value
+        return self._metered(name, value)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in {"_rag", "_tracker"}:
+            object.__setattr__(self, name, value)
+        else:
+            setattr(self._rag, name, value)
+
+    def __dir__(self) -> list[str]:
+        return sorted({*object.__dir__(self), *dir(self._rag)})
+
+    def __repr__(self) -> str:
+        return f"TokenTrackingLightRAG({self._rag!r})"
+
+    def _metered(self, name: str, method: Callable[..., Any]) -> Callable[..., Any]:
+        if inspect.iscoroutinefunction(method):
+
+            @functools.wraps(method)
+            async def operation(*args: Any, **kwargs: Any) -> Any:
+                with _operation(self._rag, name, self._tracker):
+                    return await method(*args, **kwargs)
+
+        else:
+
+            @functools.wraps(method)
+            def operation(*args: Any, **kwargs: Any) -> Any:
+                with _operation(self._rag, name, self._tracker):
+                    return method(*args, **kwargs)
+
+        return operation
+
+
+class track_lightrag_operations:  # noqa: N801 - reads as a verb
+    """Meter everything a LightRAG does in a block, with `async with` or `with`; yields the metered LightRAG.
+
+    Calls of the plain `rag` inside the block count too. The block is a run: `ragmeter.current_run()`.
+
+    Args:
+        rag: The LightRAG to meter.
+        token_tracker: Where to count; a new `TokenTracker` if not given.
+    """
+
+    def __init__(self, rag: Any, token_tracker: Any = None) -> None:
+        self._tracked = TokenTrackingLightRAG(rag, token_tracker)
+        self._block = _operation(self._tracked._rag, "lightrag", self._tracked.get_token_tracker())
+
+    def __enter__(self) -> TokenTrackingLightRAG:
+        self._block.__enter__()
+        return self._tracked
+
+    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
+        self._block.__exit__(kind, exc, tb)
+
+    async def __aenter__(self) -> TokenTrackingLightRAG:
+        return self.__enter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        self._block.__exit__(kind, exc, tb)
+
+
+def create_tracked_lightrag(*args: Any, token_tracker: Any = None, **kwargs: Any) -> TokenTrackingLightRAG:
+    """Make a LightRAG of these arguments and return it metered.
+
+    Args:
+        *args: Arguments of `LightRAG`.
+        token_tracker: Where to count; a new `TokenTracker` if not given.
+        **kwargs: Arguments of `LightRAG`.
+
+    Raises:
+        ImportError: LightRAG is not installed.
+    """
+    from lightrag import LightRAG
+
+    return TokenTrackingLightRAG(LightRAG(*args, **kwargs), token_tracker)

@@ -1,0 +1,51 @@
+"""The face of the meter: recording by hand, and the guard that keeps metering away from the host."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+from typing import TYPE_CHECKING
+
+from ragmeter._native import after_fork, count_error, health, record, record_tokens
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+__all__ = ["guard", "health", "logger", "record", "record_tokens", "report_error"]
+
+logger = logging.getLogger("ragmeter")
+
+_said: set[str] = set()
+
+
+def report_error(where: str, exc: BaseException) -> None:
+    """Count an error of a hook in `health()` and log the first one of each place with its traceback."""
+    count_error()
+    if where not in _said:
+        _said.add(where)
+        logger.error(
+            "ragmeter: %s failed; the call itself is not affected, its usage may be missing", where, exc_info=exc
+        )
+
+
+class guard(contextlib.AbstractContextManager["guard"]):  # noqa: N801 - reads as a verb
+    """Keep the errors of a hook away from the host: counted, logged once, never raised.
+
+    Only `Exception` is kept; a cancellation or an interrupt passes. Put none of the host's own code inside.
+    """
+
+    __slots__ = ("_where",)
+
+    def __init__(self, where: str) -> None:
+        self._where = where
+
+    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> bool:
+        if not isinstance(exc, Exception):
+            return False
+        report_error(self._where, exc)
+        return True
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=after_fork)

@@ -1,0 +1,72 @@
+"""Witnesses: who saw a call, and which of them is believed.
+
+A host's model function is wrapped in an `OpenCall` for as long as it runs. An observer of an SDK that sees a request
+inside it reports that request itself; what a token tracker was told counts only if no observer saw anything; an
+estimate from the texts counts only if nobody else said anything. So a call is recorded once, by its best witness.
+"""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
+
+from ragmeter._native import record
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ragmeter._native import Scope, Usage
+
+__all__ = ["OpenCall", "open_call"]
+
+_open_call: ContextVar[OpenCall | None] = ContextVar("ragmeter_open_call", default=None)
+
+
+def open_call() -> OpenCall | None:
+    """Return the host's model call that is running here, if there is one."""
+    return _open_call.get()
+
+
+class OpenCall:
+    """A call of the host's model function that has begun and not ended.
+
+    Attributes:
+        scope: Who pays for it.
+        observed: Whether an observer has seen a request of it. The observer records what it sees, and says so when it
+            knows nothing; nobody else needs to.
+        shares: Who shares it, labels and weights; None if nobody does.
+    """
+
+    __slots__ = ("_before", "_closed", "_told", "labels", "observed", "scope", "shares")
+
+    def __init__(self, scope: Scope | None, **labels: str | None) -> None:
+        self.scope = scope
+        self.labels: dict[str, Any] = labels
+        self.observed = False
+        self.shares: list[tuple[dict[str, str], int]] | None = None
+        self._told: list[Usage | None] = []
+        self._closed = False
+        self._before: OpenCall | None = None
+
+    def __enter__(self) -> OpenCall:
+        self._before = _open_call.get()
+        _open_call.set(self)
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        _open_call.set(self._before)
+
+    def tell(self, usage: Usage) -> None:
+        """Take what a token tracker was told."""
+        self._told.append(usage)
+
+    def close(self, estimate: Callable[[], Usage | None]) -> None:
+        """End the call and record it, if no observer did. Ending it again does nothing."""
+        if self._closed:
+            return
+        self._closed = True
+        if self.observed:
+            return
+        for usage in self._told or [estimate()]:
+            if usage is not None:
+                record(usage, scope=self.scope, shares=self.shares, **self.labels)

@@ -1,0 +1,374 @@
+//! Facts: everything one body or one event of a stream says, in the provider's own terms.
+
+use super::decimal::Decimal;
+use super::number::Number;
+use super::slot::{Note, Slot, Slots};
+use super::words::Place;
+
+/// What kind of body or event this is, as far as the rules must know.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Any other.
+    #[default]
+    Plain,
+    /// A response of a realtime session is complete; every one of them counts.
+    RealtimeDone,
+    /// A turn of a live session is over; every turn counts.
+    TurnDone,
+    /// Audio of the user was written down by a model of its own.
+    Transcribed,
+    /// The answer has ended, completely or not.
+    Ended,
+}
+
+/// Usage inside an answer that is not plainly part of its totals (Anthropic's iterations).
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Iteration {
+    pub(super) label: Label,
+    pub(super) model: Option<Box<str>>,
+    pub(super) input: Option<u64>,
+    pub(super) output: Option<u64>,
+    pub(super) cache_read: Option<u64>,
+    pub(super) cache_write: Option<u64>,
+}
+
+/// What an item of a list is about.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Label {
+    #[default]
+    None,
+    Text,
+    Audio,
+    Image,
+    Video,
+    FiveMinutes,
+    OneHour,
+    Compaction,
+    Advisor,
+    Fallback,
+    Other,
+}
+
+impl Label {
+    fn read(text: &str) -> Self {
+        match text {
+            "TEXT" | "text" => Self::Text,
+            "AUDIO" | "audio" => Self::Audio,
+            // A page of a document is shown to the model as an image.
+            "IMAGE" | "image" | "DOCUMENT" | "document" => Self::Image,
+            "VIDEO" | "video" => Self::Video,
+            "5m" => Self::FiveMinutes,
+            "1h" => Self::OneHour,
+            "compaction" => Self::Compaction,
+            "advisor_message" => Self::Advisor,
+            "fallback_message" => Self::Fallback,
+            _ => Self::Other,
+        }
+    }
+
+    const fn input(self) -> Option<Slot> {
+        match self {
+            Self::Text => Some(Slot::InText),
+            Self::Audio => Some(Slot::InAudio),
+            Self::Image => Some(Slot::InImage),
+            Self::Video => Some(Slot::InVideo),
+            _ => None,
+        }
+    }
+
+    const fn output(self) -> Option<Slot> {
+        match self {
+            Self::Text => Some(Slot::OutText),
+            Self::Audio => Some(Slot::OutAudio),
+            Self::Image => Some(Slot::OutImage),
+            _ => None,
+        }
+    }
+
+    const fn lifetime(self) -> Option<Slot> {
+        match self {
+            Self::FiveMinutes => Some(Slot::Cache5m),
+            Self::OneHour => Some(Slot::Cache1h),
+            _ => None,
+        }
+    }
+}
+
+/// What one document says.
+#[allow(clippy::struct_excessive_bools)] // each says something of its own
+#[derive(Clone, Debug)]
+pub(crate) struct Facts {
+    known: u128,
+    values: [u64; Slot::COUNT],
+    pub(super) malformed: bool,
+    pub(super) truncated: bool,
+    pub(super) done: bool,
+    pub(super) kind: Kind,
+    byok: bool,
+    label: Label,
+    pub(super) model: Option<Box<str>>,
+    pub(super) id: Option<Box<str>>,
+    pub(super) request_id: Option<Box<str>>,
+    pub(super) tier: Option<Box<str>>,
+    item_model: Option<Box<str>>,
+    cost: Option<Decimal>,
+    upstream: Option<Decimal>,
+    seconds: Option<Decimal>,
+    pub(super) iterations: Vec<Iteration>,
+}
+
+impl Default for Facts {
+    fn default() -> Self {
+        Self {
+            known: 0,
+            values: [0; Slot::COUNT],
+            malformed: false,
+            truncated: false,
+            done: false,
+            kind: Kind::Plain,
+            byok: false,
+            label: Label::None,
+            model: None,
+            id: None,
+            request_id: None,
+            tier: None,
+            item_model: None,
+            cost: None,
+            upstream: None,
+            seconds: None,
+            iterations: Vec::new(),
+        }
+    }
+}
+
+/// How many iterations of one answer are kept; the API makes a handful.
+const MOST_ITERATIONS: usize = 1024;
+
+impl Facts {
+    const fn bit(slot: Slot) -> u128 {
+        1 << slot as u8
+    }
+
+    /// The number in `slot`, if it was said.
+    #[inline]
+    pub(super) fn get(&self, slot: Slot) -> Option<u64> {
+        if self.known & Self::bit(slot) == 0 { None } else { self.values.get(slot as usize).copied() }
+    }
+
+    /// Whether any of `slots` was said.
+    #[inline]
+    pub(super) const fn any(&self, slots: Slots) -> bool {
+        self.known & slots.0 != 0
+    }
+
+    /// Puts a number that the caller knows.
+    #[inline]
+    pub(super) fn set(&mut self, slot: Slot, count: u64) {
+        if let Some(value) = self.values.get_mut(slot as usize) {
+            *value = count;
+            self.known |= Self::bit(slot);
+        }
+    }
+
+    /// Forgets `slots`.
+    pub(super) fn forget(&mut self, slots: Slots) {
+        self.known &= !slots.0;
+    }
+
+    /// Hears a number.
+    #[inline]
+    pub(crate) fn count(&mut self, slot: Slot, number: Number) {
+        match number {
+            Number::Count(count) => self.set(slot, count),
+            Number::Null => self.forget(Slots::of(&[slot])),
+            Number::Bad => {
+                self.forget(Slots::of(&[slot]));
+                self.malformed = true;
+            }
+        }
+    }
+
+    /// Hears a text; `depth` is 1 for the members of the body itself.
+    pub(crate) fn note(&mut self, note: Note, text: &str, depth: usize) {
+        let boxed = || (!text.is_empty()).then(|| Box::from(text));
+        match note {
+            Note::Model => self.model = boxed().or(self.model.take()),
+            Note::Id => self.id = boxed().or(self.id.take()),
+            Note::RequestId => self.request_id = boxed(),
+            Note::Tier => self.tier = boxed().or(self.tier.take()),
+            Note::ItemModel => self.item_model = boxed(),
+            Note::Label => self.label = Label::read(text),
+            Note::Kind if depth == 1 => self.hear_kind(text),
+            Note::Traffic => self.set(Slot::GeminiOmitted, 0),
+            Note::Finish => self.done |= !text.is_empty(),
+            Note::Kind | Note::Object | Note::Status | Note::Wrapped | Note::Delivered | Note::Arguments => {}
+            Note::Done | Note::TurnDone | Note::Byok | Note::Cost | Note::UpstreamCost | Note::Seconds => {
+                self.scalar_note(note, text);
+            }
+        }
+    }
+
+    /// Hears a scalar where a text belongs: yes, no, or an exact decimal.
+    pub(crate) fn scalar_note(&mut self, note: Note, text: &str) {
+        match note {
+            Note::Done => self.done |= text == "true",
+            Note::TurnDone if text == "true" => self.kind = Kind::TurnDone,
+            Note::Byok => self.byok = text == "true",
+            Note::Cost => self.cost = Decimal::read(text),
+            Note::UpstreamCost => self.upstream = Decimal::read(text),
+            Note::Seconds => self.seconds = Decimal::read(text),
+            _ => {}
+        }
+    }
+
+    fn hear_kind(&mut self, kind: &str) {
+        self.kind = match kind {
+            "response.done" => Kind::RealtimeDone,
+            "conversation.item.input_audio_transcription.completed" => Kind::Transcribed,
+            "response.completed"
+            | "response.incomplete"
+            | "response.failed"
+            | "message_stop"
+            | "message-end"
+            | "stream-end"
+            | "interaction.completed"
+            | "transcript.text.done" => Kind::Ended,
+            _ => Kind::Plain,
+        };
+        self.done |= matches!(self.kind, Kind::Ended | Kind::RealtimeDone);
+    }
+
+    /// An object of `place` begins.
+    #[inline]
+    pub(crate) fn enter(&mut self, place: Place) {
+        const ITEM: Slots =
+            Slots::of(&[Slot::ItemCount, Slot::ItemInput, Slot::ItemOutput, Slot::ItemCacheRead, Slot::ItemCacheWrite]);
+        if place.is_item() {
+            self.forget(ITEM);
+            self.label = Label::None;
+            self.item_model = None;
+        }
+    }
+
+    /// A member that leads somewhere stands for the second time: what the first one said is void.
+    #[cold]
+    pub(super) fn tell_again(&mut self, slots: Slots) {
+        self.forget(slots);
+        if slots.0 & Self::bit(Slot::ItemCacheRead) != 0 {
+            self.iterations.clear();
+        }
+    }
+
+    /// An object of `place` ends.
+    #[inline]
+    pub(crate) fn leave(&mut self, place: Place) {
+        if place.is_item() {
+            self.leave_item(place);
+        }
+    }
+
+    fn leave_item(&mut self, place: Place) {
+        let (label, count) = (self.label, self.get(Slot::ItemCount));
+        let (input, output) = (self.get(Slot::ItemInput), self.get(Slot::ItemOutput));
+        match place {
+            Place::InputModality | Place::ToolModality => self.sum(label.input(), count),
+            Place::OutputModality => self.sum(label.output(), count),
+            Place::CacheDetail => self.sum(label.lifetime(), count),
+            Place::Result => {
+                self.sum(Some(Slot::ResultInput), input);
+                self.sum(Some(Slot::ResultOutput), output);
+            }
+            Place::Model => {
+                self.sum(Some(Slot::ModelInput), input);
+                self.sum(Some(Slot::ModelOutput), output);
+            }
+            Place::Iteration if self.iterations.len() < MOST_ITERATIONS => {
+                let iteration = Iteration {
+                    label,
+                    model: self.item_model.take(),
+                    input,
+                    output,
+                    cache_read: self.get(Slot::ItemCacheRead),
+                    cache_write: self.get(Slot::ItemCacheWrite),
+                };
+                self.iterations.push(iteration);
+            }
+            _ => {}
+        }
+    }
+
+    fn sum(&mut self, slot: Option<Slot>, count: Option<u64>) {
+        if let (Some(slot), Some(count)) = (slot, count) {
+            self.set(slot, self.get(slot).unwrap_or(0).saturating_add(count));
+        }
+    }
+
+    /// The cost in dollars that the provider states.
+    pub(super) fn cost(&self) -> Option<Decimal> {
+        if let Some(ticks) = self.get(Slot::Ticks) {
+            return Decimal::new(u128::from(ticks), 10);
+        }
+        let cost = self.cost?;
+        if self.byok { self.upstream.map_or(Some(cost), |upstream| cost.plus(upstream)) } else { Some(cost) }
+    }
+
+    /// Whether this is an answer of its own, not one of several in a session.
+    pub(crate) fn is_plain(&self) -> bool {
+        matches!(self.kind, Kind::Plain | Kind::Ended)
+    }
+
+    /// Milliseconds of audio that the provider states.
+    pub(super) fn milliseconds(&self) -> Option<u64> {
+        self.seconds?.floor(3)
+    }
+
+    /// Forgets everything.
+    pub(super) fn clear(&mut self) {
+        self.known = 0;
+        (self.malformed, self.truncated, self.done, self.byok) = (false, false, false, false);
+        (self.kind, self.label) = (Kind::Plain, Label::None);
+        (self.model, self.id, self.request_id, self.tier, self.item_model) = (None, None, None, None, None);
+        (self.cost, self.upstream, self.seconds) = (None, None, None);
+        self.iterations.clear();
+    }
+
+    /// Takes over every number of `newer`, which is about the same answer.
+    pub(super) fn take_counts(&mut self, newer: &mut Self) {
+        // watsonx counts the input in its first event and says 0 in the others.
+        if newer.get(Slot::ResultInput) == Some(0) && self.get(Slot::ResultInput).is_some() {
+            newer.forget(Slots::of(&[Slot::ResultInput]));
+        }
+        let mut left = newer.known;
+        while left != 0 {
+            let at = left.trailing_zeros() as usize;
+            left &= left - 1;
+            if let (Some(mine), Some(theirs)) = (self.values.get_mut(at), newer.values.get(at)) {
+                *mine = *theirs;
+            }
+        }
+        self.known |= newer.known;
+        self.cost = newer.cost.or(self.cost);
+        self.upstream = newer.upstream.or(self.upstream);
+        self.seconds = newer.seconds.or(self.seconds);
+        self.byok |= newer.byok;
+        if !newer.iterations.is_empty() {
+            self.iterations = std::mem::take(&mut newer.iterations);
+        }
+    }
+
+    /// Takes over what `newer` says beside numbers.
+    pub(super) fn take_notes(&mut self, newer: &mut Self) {
+        let take = |mine: &mut Option<Box<str>>, theirs: &mut Option<Box<str>>| {
+            if theirs.is_some() {
+                *mine = theirs.take();
+            }
+        };
+        take(&mut self.model, &mut newer.model);
+        take(&mut self.id, &mut newer.id);
+        take(&mut self.request_id, &mut newer.request_id);
+        take(&mut self.tier, &mut newer.tier);
+        self.malformed |= newer.malformed;
+        self.truncated |= newer.truncated;
+        self.done |= newer.done;
+    }
+}

@@ -1,0 +1,160 @@
+//! Lookup: the rows of `words` as one hash table, made when the crate is compiled.
+
+use super::slot::Slots;
+use super::words::{LISTED, Means, Place, Row};
+
+/// Number of rows.
+const ROWS_LEN: usize = LISTED.len();
+const BITS: u32 = 10;
+const SIZE: usize = 1 << BITS;
+const EMPTY: u16 = u16::MAX;
+
+static ROWS: [Row; ROWS_LEN] = numbered();
+static TABLE: [u16; SIZE] = table();
+
+/// How many rows lead to a place.
+pub(super) const DOORS: usize = count_doors();
+const _: () = assert!(DOORS <= 128, "a frame has one bit a door");
+const _: () = assert!(ROWS_LEN * 2 < SIZE, "the table stays half empty");
+
+impl Means {
+    /// The slots that a member leads to, here or below. What stands twice is told twice; the first telling is void.
+    pub(super) fn slots(self) -> Slots {
+        let below = |place: Option<Place>| place.and_then(|place| BELOW.get(place as usize)).map_or(0, |slots| slots.0);
+        Slots(below(self.object) | below(self.items))
+    }
+}
+
+impl Place {
+    /// What a member called `name` means here; `None` if nothing.
+    #[inline]
+    pub(crate) fn member(self, name: &[u8]) -> Option<&'static Means> {
+        let mut at = hash(self, name);
+        loop {
+            let row = ROWS.get(usize::from(*TABLE.get(at & (SIZE - 1))?))?;
+            if row.place as u8 == self as u8 && row.name.as_bytes() == name {
+                return Some(&row.means);
+            }
+            at += 1;
+        }
+    }
+
+    #[cfg(feature = "python")]
+    /// Every name that means something here.
+    pub(crate) fn members(self) -> impl Iterator<Item = &'static Row> {
+        ROWS.iter().filter(move |row| row.place == self)
+    }
+}
+
+#[inline]
+const fn hash(place: Place, name: &[u8]) -> usize {
+    let (head, tail) = if let (Some(head), Some(tail)) = (name.first_chunk::<8>(), name.last_chunk::<8>()) {
+        (u64::from_le_bytes(*head), u64::from_le_bytes(*tail))
+    } else if let (Some(head), Some(tail)) = (name.first_chunk::<4>(), name.last_chunk::<4>()) {
+        (u32::from_le_bytes(*head) as u64, u32::from_le_bytes(*tail) as u64)
+    } else if let (Some(head), Some(tail)) = (name.first(), name.last()) {
+        (*head as u64, *tail as u64)
+    } else {
+        (0, 0)
+    };
+    let mixed = (head ^ ((name.len() as u64) << 56)).wrapping_mul(0x9E37_79B9_7F4A_7C15)
+        ^ (tail.rotate_left(23) ^ (place as u64)).wrapping_mul(0xD6E8_FEB8_6659_FD93);
+    #[allow(clippy::cast_possible_truncation)] // BITS of it
+    {
+        ((mixed ^ (mixed >> 29)).wrapping_mul(0xBF58_476D_1CE4_E5B9) >> (64 - BITS)) as usize
+    }
+}
+
+#[allow(clippy::indexing_slicing, clippy::panic)] // run by the compiler
+const fn table() -> [u16; SIZE] {
+    let mut table = [EMPTY; SIZE];
+    let mut row = 0;
+    while row < ROWS_LEN {
+        let name = LISTED[row].1.as_bytes();
+        let mut at = hash(LISTED[row].0, name) & (SIZE - 1);
+        while table[at] != EMPTY {
+            let other = &LISTED[table[at] as usize];
+            assert!(
+                !(other.0 as u8 == LISTED[row].0 as u8 && same(other.1.as_bytes(), name)),
+                "a name stands twice in a place"
+            );
+            at = (at + 1) & (SIZE - 1);
+        }
+        #[allow(clippy::cast_possible_truncation)] // fewer rows than SIZE
+        {
+            table[at] = row as u16;
+        }
+        row += 1;
+    }
+    table
+}
+
+#[allow(clippy::indexing_slicing)]
+const fn same(a: &[u8], b: &[u8]) -> bool {
+    if a.len() != b.len() {
+        return false;
+    }
+    let mut at = 0;
+    while at < a.len() {
+        if a[at] != b[at] {
+            return false;
+        }
+        at += 1;
+    }
+    true
+}
+
+#[allow(clippy::indexing_slicing)]
+const fn count_doors() -> usize {
+    let (mut row, mut doors) = (0, 0);
+    while row < ROWS_LEN {
+        if LISTED[row].2.object.is_some() || LISTED[row].2.items.is_some() {
+            doors += 1;
+        }
+        row += 1;
+    }
+    doors
+}
+
+#[allow(clippy::indexing_slicing, clippy::cast_possible_truncation)] // at most 128 doors
+const fn numbered() -> [Row; ROWS_LEN] {
+    let mut rows = [Row { place: Place::Body, name: "", means: Means::NOTHING }; ROWS_LEN];
+    let (mut row, mut doors) = (0, 0_u8);
+    while row < ROWS_LEN {
+        let (place, name, mut means) = LISTED[row];
+        if means.object.is_some() || means.items.is_some() {
+            means.door = doors;
+            doors += 1;
+        }
+        rows[row] = Row { place, name, means };
+        row += 1;
+    }
+    rows
+}
+
+const PLACES: usize = Place::XGroq as usize + 1;
+static BELOW: [Slots; PLACES] = below();
+
+#[allow(clippy::indexing_slicing)]
+const fn below() -> [Slots; PLACES] {
+    let mut sets = [Slots(0); PLACES];
+    let mut round = 0;
+    while round < 8 {
+        let mut row = 0;
+        while row < ROWS_LEN {
+            let (place, _, means) = LISTED[row];
+            if let Some(slot) = means.count {
+                sets[place as usize].0 |= 1 << slot as u8;
+            }
+            if let Some(object) = means.object {
+                sets[place as usize].0 |= sets[object as usize].0;
+            }
+            if let Some(items) = means.items {
+                sets[place as usize].0 |= sets[items as usize].0 | Slots::of(items.sums()).0;
+            }
+            row += 1;
+        }
+        round += 1;
+    }
+    sets
+}

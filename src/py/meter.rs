@@ -1,0 +1,145 @@
+//! Recording and health for Python.
+
+use pyo3::prelude::*;
+use pyo3::types::{PyBool, PyDict, PyInt};
+
+use super::scope::{PyScope, current_scope, labels_from};
+use super::usage::PyUsage;
+use crate::call::{Dim, LabelsRef};
+use crate::meter::{Scope, meter};
+use crate::unit::Unit;
+use crate::usage::{Counts, Origin, Usage};
+
+fn in_scope(py: Python<'_>, given: Option<&PyScope>, record: impl for<'s> FnOnce(Option<&'s Scope>)) {
+    match given {
+        Some(given) => record(Some(&given.scope)),
+        None => match current_scope(py) {
+            Some(current) => record(Some(&current.get().scope)),
+            None => record(None),
+        },
+    }
+}
+
+/// Records one model call in the current run and every run around it.
+///
+/// Labels that are not given are those of the scope; `provider` and `model` those of the usage. Outside a run the call
+/// is counted in `health()` as unattributed. `scope` is for hooks that learn of a call later than it was made. `shares`
+/// divides one call among several: labels of each and its weight, such as the documents of an embedding batch and the
+/// tokens of their texts.
+#[pyfunction]
+#[pyo3(signature = (usage, *, model = None, provider = None, operation = None, role = None, document = None,
+    track_id = None, file_path = None, tenant = None, user = None, session = None, component = None, tool = None,
+    attempt = 1, scope = None, shares = None))]
+#[allow(clippy::too_many_arguments)] // one for each label
+pub(super) fn record(
+    py: Python<'_>,
+    usage: &PyUsage,
+    model: Option<&str>,
+    provider: Option<&str>,
+    operation: Option<&str>,
+    role: Option<&str>,
+    document: Option<&str>,
+    track_id: Option<&str>,
+    file_path: Option<&str>,
+    tenant: Option<&str>,
+    user: Option<&str>,
+    session: Option<&str>,
+    component: Option<&str>,
+    tool: Option<&str>,
+    attempt: u32,
+    scope: Option<&PyScope>,
+    shares: Option<Vec<(Bound<'_, PyDict>, u64)>>,
+) -> PyResult<()> {
+    let mut own = LabelsRef::default();
+    for (dim, label) in [
+        (Dim::Model, model),
+        (Dim::Provider, provider),
+        (Dim::Operation, operation),
+        (Dim::Role, role),
+        (Dim::Document, document),
+        (Dim::TrackId, track_id),
+        (Dim::FilePath, file_path),
+        (Dim::Tenant, tenant),
+        (Dim::User, user),
+        (Dim::Session, session),
+        (Dim::Component, component),
+        (Dim::Tool, tool),
+    ] {
+        own.set(dim, label);
+    }
+    let shares = shares.into_iter().flatten().map(|(labels, weight)| Ok((labels_from(&labels)?, weight)));
+    let shares: Vec<_> = shares.collect::<PyResult<_>>()?;
+    in_scope(py, scope, |scope| {
+        if shares.is_empty() {
+            meter().record(scope, own, &usage.0, attempt);
+        } else {
+            meter().record_shared(scope, own, &usage.0, attempt, &shares);
+        }
+    });
+    Ok(())
+}
+
+/// Records one model call from bare counts, as fast as it goes.
+///
+/// For code that has the numbers at hand. A count that is `None` is unknown; one that is no count (negative, a text, a
+/// bool, too large) is left out and counted in `health()` as dropped. Never raises for a value.
+#[pyfunction]
+#[pyo3(signature = (input_tokens = None, output_tokens = None, model = None))]
+pub(super) fn record_tokens(
+    py: Python<'_>,
+    input_tokens: Option<&Bound<'_, PyAny>>,
+    output_tokens: Option<&Bound<'_, PyAny>>,
+    model: Option<&str>,
+) {
+    let scope = current_scope(py);
+    let scope = scope.as_ref().map(|scope| &*scope.get().scope);
+    let (input, output) = (input_tokens.and_then(count), output_tokens.and_then(count));
+    let origin = if input.is_none() && output.is_none() { Origin::Unknown } else { Origin::Reported };
+    if !meter().admit(scope, origin) {
+        return;
+    }
+    let mut counts = Counts::UNKNOWN;
+    for (unit, count) in [(Unit::Input, input), (Unit::Output, output)] {
+        if let Some(count) = count {
+            counts.set(unit, count);
+        }
+    }
+    let mut labels = LabelsRef::default();
+    labels.set(Dim::Model, model);
+    meter().hand_on(scope, labels, &Usage::new(counts, origin), 1);
+}
+
+/// A count; `None`, counted as dropped, for what is none.
+fn count(value: &Bound<'_, PyAny>) -> Option<u64> {
+    let is_number = value.is_instance_of::<PyInt>() && !value.is_instance_of::<PyBool>();
+    let count = is_number.then(|| value.extract().ok()).flatten();
+    if count.is_none() {
+        meter().health.count_dropped();
+    }
+    count
+}
+
+/// What the meter has seen since the process started, by name.
+///
+/// `calls` seen, of these `reported`, `estimated`, `unknown` by origin and `unattributed` outside any run; `dropped`
+/// values that could not be read; `errors` of hooks that were kept away from the host.
+#[pyfunction]
+pub(super) fn health(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
+    let dict = PyDict::new(py);
+    for (name, count) in meter().health.snapshot() {
+        dict.set_item(name, count)?;
+    }
+    Ok(dict)
+}
+
+/// Counts an error of a hook that was kept away from the host.
+#[pyfunction]
+pub(super) fn count_error() {
+    meter().health.count_error();
+}
+
+/// Must run in a forked child before anything else here does.
+#[pyfunction]
+pub(super) fn after_fork() {
+    crate::id::reseed();
+}

@@ -1,0 +1,215 @@
+//! A Python object as a payload: dict, SDK object, dataclass, namespace, protobuf message.
+
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
+
+use crate::provider::json::{Fed, Scanner};
+use crate::provider::{Collector, Facts, Means, Note, Number, Place};
+
+/// How deep places nest at most; the same as for JSON.
+const MOST_DEPTH: usize = 12;
+
+/// Tells the members of `body` to `facts`. Whatever an object raises when it is looked at counts as not said.
+pub(super) fn tell(body: &Bound<'_, PyAny>, facts: &mut Facts, text: &mut Collector) {
+    Teller { facts, text }.object(body, Place::Body, 1);
+}
+
+struct Teller<'a> {
+    facts: &'a mut Facts,
+    text: &'a mut Collector,
+}
+
+impl Teller<'_> {
+    fn object(&mut self, object: &Bound<'_, PyAny>, place: Place, depth: usize) {
+        if depth > MOST_DEPTH {
+            return;
+        }
+        self.facts.enter(place);
+        if let Ok(dict) = object.cast::<PyDict>() {
+            self.members(dict, place, depth);
+        } else {
+            self.attributes(object, place, depth);
+        }
+        self.facts.leave(place);
+    }
+
+    fn members(&mut self, dict: &Bound<'_, PyDict>, place: Place, depth: usize) {
+        for (name, value) in dict {
+            let Ok(name) = name.cast::<PyString>() else { continue };
+            let Ok(name) = name.to_str() else { continue };
+            if let Some(means) = place.member(name.as_bytes()) {
+                self.member(*means, &value, depth);
+            }
+        }
+    }
+
+    fn attributes(&mut self, object: &Bound<'_, PyAny>, place: Place, depth: usize) {
+        let py = object.py();
+        let own = object.getattr(intern!(py, "__dict__")).ok();
+        let own = own.as_ref().and_then(|own| own.cast::<PyDict>().ok());
+        if let Some(own) = own {
+            self.members(own, place, depth);
+        }
+        // What pydantic does not know by name.
+        if let Ok(more) = object.getattr(intern!(py, "__pydantic_extra__")) {
+            if let Ok(more) = more.cast::<PyDict>() {
+                self.members(more, place, depth);
+            }
+        } else if own.is_none_or(|own| !has_public(own)) {
+            self.names(object, place, depth);
+        }
+    }
+
+    /// Asks for every name there is; for objects that keep their members elsewhere: slots, protobuf, properties.
+    fn names(&mut self, object: &Bound<'_, PyAny>, place: Place, depth: usize) {
+        for row in place.members() {
+            if row.name.bytes().any(|byte| !(byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')) {
+                continue;
+            }
+            if let Ok(Some(value)) = object.getattr_opt(row.name) {
+                self.member(row.means, &value, depth);
+            }
+        }
+    }
+
+    fn member(&mut self, means: Means, value: &Bound<'_, PyAny>, depth: usize) {
+        if value.is_none() {
+            if let Some(slot) = means.count {
+                self.facts.count(slot, Number::Null);
+            }
+            return;
+        }
+        if means.count.is_none() && means.note.is_none() {
+            return self.inner(means, value, depth);
+        }
+        if let Some(slot) = means.count
+            && let Ok(int) = value.cast_exact::<PyInt>()
+        {
+            let number = int.extract::<u64>().map_or(Number::Bad, Number::Count);
+            return self.facts.count(slot, number);
+        }
+        if let Ok(text) = value.cast::<PyString>() {
+            return self.text(means, &text.to_string_lossy(), depth);
+        }
+        if let Ok(bytes) = value.cast::<PyBytes>() {
+            if means.note == Some(Note::Wrapped) {
+                self.wrapped(bytes.as_bytes());
+            }
+            return;
+        }
+        if value.is_instance_of::<PyDict>() || value.is_instance_of::<PyList>() || value.is_instance_of::<PyTuple>() {
+            if let Some(slot) = means.count {
+                self.facts.count(slot, Number::Bad);
+            }
+            return self.inner(means, value, depth);
+        }
+        if let Some(slot) = means.count {
+            self.facts.count(slot, number(value));
+        }
+        if let Some(note) = means.note {
+            if means.object.is_some() && !value.is_instance_of::<PyFloat>() && !value.is_instance_of::<PyInt>() {
+                return self.inner(means, value, depth);
+            }
+            self.scalar(note, value, depth);
+        }
+    }
+
+    /// An object or a list.
+    fn inner(&mut self, means: Means, value: &Bound<'_, PyAny>, depth: usize) {
+        if let Ok(list) = value.cast::<PyList>() {
+            if let Some(place) = means.items.filter(|place| self.text.wants(*place)) {
+                list.iter().for_each(|item| self.item(&item, place, depth));
+            }
+        } else if let Ok(list) = value.cast::<PyTuple>() {
+            if let Some(place) = means.items.filter(|place| self.text.wants(*place)) {
+                list.iter().for_each(|item| self.item(&item, place, depth));
+            }
+        } else if is_scalar(value) {
+            // Where an object belongs it says nothing.
+        } else if let Some(place) = means.object.filter(|place| self.text.wants(*place)) {
+            self.object(value, place, depth + 1);
+        } else if let Some(place) = means.items.filter(|place| self.text.wants(*place))
+            && !value.is_instance_of::<PyDict>()
+            && let Ok(items) = value.try_iter()
+        {
+            // A repeated field of protobuf is no list.
+            items.flatten().for_each(|item| self.item(&item, place, depth));
+        }
+    }
+
+    fn item(&mut self, item: &Bound<'_, PyAny>, place: Place, depth: usize) {
+        if !is_scalar(item) && !item.is_instance_of::<PyList>() && !item.is_none() {
+            self.object(item, place, depth + 2);
+        }
+    }
+
+    fn text(&mut self, means: Means, text: &str, depth: usize) {
+        if let Some(slot) = means.count {
+            self.facts.count(slot, Number::read(text.as_bytes()));
+        }
+        match means.note {
+            Some(Note::Wrapped) => self.wrapped_text(text.as_bytes()),
+            Some(note) if note.flows() => self.text.take(note, text.as_bytes()),
+            Some(note) => self.facts.note(note, text, depth),
+            None => {}
+        }
+    }
+
+    /// A float, a truth value, a decimal, or an enumeration whose value is a text.
+    fn scalar(&mut self, note: Note, value: &Bound<'_, PyAny>, depth: usize) {
+        if let Ok(truth) = value.cast::<PyBool>() {
+            return self.facts.scalar_note(note, if truth.is_true() { "true" } else { "false" });
+        }
+        if note.is_decimal() {
+            if let Ok(text) = value.str() {
+                self.facts.scalar_note(note, &text.to_string_lossy());
+            }
+        } else if let Ok(Some(inner)) = value.getattr_opt(intern!(value.py(), "value"))
+            && let Ok(text) = inner.cast::<PyString>()
+        {
+            self.facts.note(note, &text.to_string_lossy(), depth);
+        }
+    }
+
+    fn wrapped(&mut self, bytes: &[u8]) {
+        let (mut scanner, mut rest) = (Scanner::default(), bytes);
+        while let Fed::Document(read) = scanner.feed(rest, self.facts, self.text) {
+            rest = rest.get(read..).unwrap_or_default();
+        }
+    }
+
+    fn wrapped_text(&mut self, text: &[u8]) {
+        crate::provider::unwrap_base64(text, self.facts, self.text);
+    }
+}
+
+/// Whether a namespace keeps anything under a name of its own; an SDK's wrapper keeps what it wraps under `_…`.
+fn has_public(own: &Bound<'_, PyDict>) -> bool {
+    own.iter().any(|(name, _)| {
+        name.cast::<PyString>().is_ok_and(|name| name.to_str().is_ok_and(|name| !name.starts_with('_')))
+    })
+}
+
+pub(super) fn is_scalar(value: &Bound<'_, PyAny>) -> bool {
+    value.is_none()
+        || value.is_instance_of::<PyString>()
+        || value.is_instance_of::<PyInt>()
+        || value.is_instance_of::<PyFloat>()
+        || value.is_instance_of::<PyBytes>()
+}
+
+/// A count that is no plain `int`: a float, a decimal, a scalar of an array.
+#[cold]
+fn number(value: &Bound<'_, PyAny>) -> Number {
+    if value.is_instance_of::<PyBool>() {
+        return Number::Bad;
+    }
+    if let Ok(float) = value.cast::<PyFloat>() {
+        return Number::from_float(float.value());
+    }
+    if let Ok(count) = value.extract::<u64>() {
+        return Number::Count(count);
+    }
+    value.extract::<f64>().map_or(Number::Bad, Number::from_float)
+}

@@ -1,0 +1,115 @@
+//! Counts of pieces that were seen lately, of bounded size; one for each thread that counts at the same time.
+
+#![allow(clippy::indexing_slicing)] // indices are masked with the size of the table
+
+use std::sync::{Mutex, PoisonError, TryLockError};
+
+use super::key::{BITS, MASK};
+
+const HOT: usize = 1 << 12;
+const SETS: usize = 1 << 12;
+const LONG: usize = 1 << 10;
+/// Longest piece in the cache of long ones.
+pub(super) const LONGEST: usize = 62;
+
+/// Four keys with their counts. One cache line.
+#[derive(Clone, Copy)]
+#[repr(align(64))]
+struct Set([u128; 4]);
+
+/// A piece of 16 to 62 bytes, its length and its count.
+#[derive(Clone, Copy)]
+#[repr(align(64))]
+struct Long {
+    bytes: [u8; LONGEST],
+    len: u8,
+    count: u8,
+}
+
+/// What one thread remembers: 400 KiB.
+pub(super) struct Cache {
+    /// The keys seen last, whatever they count.
+    hot: Box<[u128]>,
+    /// Keys of more than one token.
+    multi: Box<[Set]>,
+    long: Box<[Long]>,
+}
+
+impl Cache {
+    fn new() -> Self {
+        Self {
+            hot: vec![0; HOT].into_boxed_slice(),
+            multi: vec![Set([0; 4]); SETS].into_boxed_slice(),
+            long: vec![Long { bytes: [0; LONGEST], len: 0, count: 0 }; LONG].into_boxed_slice(),
+        }
+    }
+
+    /// What stands where a key of this hash would: its count above its key.
+    #[inline]
+    pub(super) fn hot(&self, hash: u64) -> u128 {
+        self.hot[hash as usize & (HOT - 1)]
+    }
+
+    /// Remembers the count, at most 15, of a key.
+    #[inline]
+    pub(super) fn keep_hot(&mut self, key: u128, hash: u64, count: u32) {
+        self.hot[hash as usize & (HOT - 1)] = key | u128::from(count) << BITS;
+    }
+
+    /// The count of a key of more than one token.
+    #[inline]
+    pub(super) fn multi(&self, key: u128, hash: u64) -> Option<u32> {
+        let set = &self.multi[(hash >> 32) as usize & (SETS - 1)].0;
+        set.iter().find(|&&entry| entry & MASK == key).map(|entry| (entry >> BITS) as u32)
+    }
+
+    /// Remembers the count, at most 15, of a key of more than one token.
+    #[inline]
+    pub(super) fn keep_multi(&mut self, key: u128, hash: u64, count: u32) {
+        let set = &mut self.multi[(hash >> 32) as usize & (SETS - 1)].0;
+        set.copy_within(..3, 1);
+        set[0] = key | u128::from(count) << BITS;
+    }
+
+    /// The count of a piece of 16 to 62 bytes.
+    #[inline]
+    pub(super) fn long(&self, piece: &[u8], hash: u64) -> Option<u32> {
+        let entry = &self.long[(hash >> 32) as usize & (LONG - 1)];
+        (usize::from(entry.len) == piece.len() && entry.bytes.get(..piece.len()) == Some(piece))
+            .then_some(u32::from(entry.count))
+    }
+
+    /// Remembers the count of a piece of 16 to 62 bytes.
+    #[inline]
+    pub(super) fn keep_long(&mut self, piece: &[u8], hash: u64, count: u32) {
+        let entry = &mut self.long[(hash >> 32) as usize & (LONG - 1)];
+        if let (Some(bytes), Ok(count)) = (entry.bytes.get_mut(..piece.len()), u8::try_from(count)) {
+            bytes.copy_from_slice(piece);
+            entry.count = count;
+            entry.len = piece.len() as u8;
+        }
+    }
+}
+
+/// The caches of an encoding. A thread holds one while it counts; with more threads than places, or in a child that was
+/// forked while a place was held, it works with one of its own.
+#[derive(Default)]
+pub(super) struct Caches([Mutex<Option<Box<Cache>>>; 16]);
+
+impl Caches {
+    /// Runs `work` with a cache that nobody else has.
+    #[inline]
+    pub(super) fn with<T>(&self, work: impl FnOnce(&mut Cache) -> T) -> T {
+        for place in &self.0 {
+            match place.try_lock() {
+                Ok(mut held) => return work(held.get_or_insert_with(|| Box::new(Cache::new()))),
+                Err(TryLockError::Poisoned(poisoned)) => {
+                    place.clear_poison();
+                    return work(PoisonError::into_inner(poisoned).insert(Box::new(Cache::new())));
+                }
+                Err(TryLockError::WouldBlock) => {}
+            }
+        }
+        work(&mut Cache::new())
+    }
+}

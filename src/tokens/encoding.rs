@@ -1,0 +1,230 @@
+//! An encoding: text to tokens and back, and counts without tokens.
+
+#![allow(clippy::indexing_slicing)] // positions are piece boundaries of the text
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::bpe;
+use super::cache::Caches;
+use super::count::{self, Batch};
+use super::scan::{Cl100k, Grammar, O200k, Pattern, R50k};
+use super::special::Specials;
+use super::vocab::{NONE, Vocab};
+
+/// A tokenizer of OpenAI. Counts and encodes exactly as tiktoken does.
+pub struct Encoding {
+    name: Box<str>,
+    grammar: Grammar,
+    vocab: Arc<Vocab>,
+    specials: Specials,
+    caches: Caches,
+}
+
+/// An id that the encoding does not have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnknownToken(
+    /// The id.
+    pub u32,
+);
+
+impl fmt::Display for UnknownToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Invalid token for decoding: {}", self.0)
+    }
+}
+
+impl std::error::Error for UnknownToken {}
+
+macro_rules! by_grammar {
+    ($self:ident, $pattern:ident => $body:expr) => {
+        match $self.grammar {
+            Grammar::R50k => {
+                type $pattern = R50k;
+                $body
+            }
+            Grammar::Cl100k => {
+                type $pattern = Cl100k;
+                $body
+            }
+            Grammar::O200k => {
+                type $pattern = O200k;
+                $body
+            }
+        }
+    };
+}
+
+impl Encoding {
+    pub(super) fn new(name: &str, grammar: Grammar, vocab: Arc<Vocab>, specials: Specials) -> Self {
+        Self { name: name.into(), grammar, vocab, specials, caches: Caches::default() }
+    }
+
+    /// The name, such as `o200k_base`.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Number of tokens of `text`; text that looks like a special token is text.
+    pub fn count(&self, text: &str) -> usize {
+        self.count_with(text, |_, _| false)
+    }
+
+    fn count_with(&self, text: &str, stop: impl FnMut(&Batch, usize) -> bool) -> usize {
+        self.caches.with(|cache| by_grammar!(self, P => count::count::<P>(&self.vocab, text.as_bytes(), cache, stop)))
+    }
+
+    /// Number of tokens of `text` if it is at most `limit`, else `None`, without looking at the rest.
+    pub fn count_until(&self, text: &str, limit: usize) -> Option<usize> {
+        let total = self.count_with(text, |_, total| total > limit);
+        (total <= limit).then_some(total)
+    }
+
+    /// The longest beginning of `text` that consists of at most its first `limit` tokens and of whole characters.
+    pub fn truncate<'t>(&self, text: &'t str, limit: usize) -> &'t str {
+        let mut end = self.truncate_bytes(text, limit);
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        &text[..end]
+    }
+
+    /// Length in bytes of the first `limit` tokens of `text`; may end inside a character.
+    pub fn truncate_bytes(&self, text: &str, limit: usize) -> usize {
+        let mut end = text.len();
+        let mut before = 0;
+        self.count_with(text, |batch, total| {
+            if total > limit {
+                for (start, stop, count) in batch.pieces() {
+                    if before + count > limit {
+                        let mut ids = Vec::new();
+                        self.encode_piece(&text.as_bytes()[start..stop], &mut ids);
+                        let kept = ids.iter().take(limit - before);
+                        end = start + kept.map(|&id| self.vocab.width(id)).sum::<usize>();
+                        return true;
+                    }
+                    before += count;
+                }
+            }
+            before = total;
+            false
+        });
+        end
+    }
+
+    /// The tokens of `text`; text that looks like a special token is text.
+    pub fn encode(&self, text: &str) -> Vec<u32> {
+        let mut ids = Vec::with_capacity(text.len() / 4 + 1);
+        self.encode_into(text, &mut ids);
+        ids
+    }
+
+    fn encode_into(&self, text: &str, ids: &mut Vec<u32>) {
+        let bytes = text.as_bytes();
+        let mut at = 0;
+        while at < bytes.len() {
+            let end = by_grammar!(self, P => P::piece(&bytes, at));
+            let piece = &bytes[at..end];
+            if piece.is_ascii() {
+                self.encode_piece(piece, ids);
+            } else {
+                let mut start = at;
+                for end in self.vocab.joints().cuts(bytes, at, end) {
+                    self.encode_piece(&bytes[start..end], ids);
+                    start = end;
+                }
+            }
+            at = end;
+        }
+    }
+
+    #[inline]
+    fn encode_piece(&self, piece: &[u8], ids: &mut Vec<u32>) {
+        let vocab = &self.vocab;
+        match vocab.find(piece) {
+            NONE => bpe::encode(vocab, piece, ids),
+            id => ids.push(id),
+        }
+    }
+
+    /// The tokens of `text`, where the special tokens that `allowed` accepts are special.
+    pub fn encode_with_special(&self, text: &str, mut allowed: impl FnMut(&str) -> bool) -> Vec<u32> {
+        let mut ids = Vec::with_capacity(text.len() / 4 + 1);
+        let mut at = 0;
+        while let Some((start, token, id)) = self.specials.find(text, at, &mut allowed) {
+            self.encode_into(&text[at..start], &mut ids);
+            ids.push(id);
+            at = start + token.len();
+        }
+        self.encode_into(&text[at..], &mut ids);
+        ids
+    }
+
+    /// Number of tokens of `text`, where the special tokens that `allowed` accepts are special.
+    pub fn count_with_special(&self, text: &str, mut allowed: impl FnMut(&str) -> bool) -> usize {
+        let (mut at, mut total) = (0, 0);
+        while let Some((start, token, _)) = self.specials.find(text, at, &mut allowed) {
+            total += self.count(&text[at..start]) + 1;
+            at = start + token.len();
+        }
+        total + self.count(&text[at..])
+    }
+
+    /// The first special token in `text` that `wanted` accepts.
+    pub fn find_special<'t>(&self, text: &'t str, wanted: impl FnMut(&str) -> bool) -> Option<&'t str> {
+        self.specials.find(text, 0, wanted).map(|(_, token, _)| token)
+    }
+
+    /// The bytes of `ids`, which need not be UTF-8.
+    ///
+    /// # Errors
+    ///
+    /// [`UnknownToken`] for the first id that is no token.
+    pub fn decode_bytes(&self, ids: &[u32]) -> Result<Vec<u8>, UnknownToken> {
+        let mut bytes = Vec::with_capacity(ids.len() * 4);
+        for &id in ids {
+            bytes.extend_from_slice(self.token_bytes(id).ok_or(UnknownToken(id))?);
+        }
+        Ok(bytes)
+    }
+
+    /// The bytes of one token, special or not.
+    pub fn token_bytes(&self, id: u32) -> Option<&[u8]> {
+        self.vocab.token(id).or_else(|| self.specials.text(id).map(str::as_bytes))
+    }
+
+    /// The id of exactly these bytes, special or not.
+    pub fn token_of(&self, bytes: &[u8]) -> Option<u32> {
+        match self.vocab.find(bytes) {
+            NONE => std::str::from_utf8(bytes).ok().and_then(|text| self.specials.id(text)),
+            id => Some(id),
+        }
+    }
+
+    /// The special tokens and their ids.
+    pub fn special_tokens(&self) -> impl Iterator<Item = (&str, u32)> {
+        self.specials.iter()
+    }
+
+    /// Whether an id is a special token.
+    pub fn is_special(&self, id: u32) -> bool {
+        self.specials.text(id).is_some()
+    }
+
+    /// The highest id.
+    pub fn max_token(&self) -> u32 {
+        let specials = self.specials.iter().map(|(_, id)| id).max().unwrap_or(0);
+        specials.max((self.vocab.len() as u32).saturating_sub(1))
+    }
+
+    /// The bytes of all tokens that are not special, in the order of their ids.
+    pub fn token_byte_values(&self) -> impl Iterator<Item = &[u8]> {
+        (0..self.vocab.len() as u32).filter_map(|id| self.vocab.token(id))
+    }
+}
+
+impl fmt::Debug for Encoding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "<Encoding '{}'>", self.name)
+    }
+}
