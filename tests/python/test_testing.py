@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from http.client import HTTPConnection
-from importlib import import_module
+from importlib import import_module, resources
 from importlib.util import find_spec
 from operator import attrgetter
 from pathlib import Path
@@ -745,6 +745,8 @@ def test_documents_are_short_prose():
         assert name.endswith(".txt")
         assert 3_000 < len(text.encode()) < 8_000
     assert sum("Scrooge" in text for text in found.values()) == 2
+    origins = (resources.files("ragmeter.testing") / "documents" / "README.md").read_text(encoding="utf-8")
+    assert [name for name in found if f"`{name}`" not in origins] == []
 
 
 def test_the_example_in_the_documentation_runs():
