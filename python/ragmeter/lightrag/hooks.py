@@ -197,12 +197,20 @@ def _storage_configs(rag: Any) -> list[dict[str, Any]]:
 class _Ticket:
     """What travels through the queue: the open call, and how to estimate it if nobody sees its answer."""
 
-    __slots__ = ("call", "estimate", "scope")
+    __slots__ = ("call", "done", "estimate", "scope")
 
-    def __init__(self, scope: Scope, call: OpenCall, estimate: Callable[[str | None], Usage]) -> None:
+    def __init__(
+        self,
+        scope: Scope,
+        call: OpenCall,
+        estimate: Callable[[str | None], Usage],
+        done: Callable[[], None] = lambda: None,
+    ) -> None:
         self.scope = scope
         self.call = call
         self.estimate = estimate
+        self.done = done
+        """To be called when the function has returned."""
 
 
 def _model_call(role: str, model: str | None, args: Any, kwargs: Any) -> _Ticket:
@@ -236,7 +244,7 @@ def _embedding_call(owners: Owners, model: str | None, args: Any, kwargs: Any) -
     def guess(_: str | None) -> Usage:
         return estimate("embeddings", {"input": texts, "model": model}, None)
 
-    return _Ticket(scope, call, guess)
+    return _Ticket(scope, call, guess, functools.partial(owners.forget, owners.noted(texts)))
 
 
 def _rerank_call(args: Any, kwargs: Any) -> _Ticket:
@@ -279,6 +287,7 @@ def _inner(raw: Function) -> Function:
         if hasattr(result, "__aiter__"):
             return result if ticket.call.observed else _watched(result, ticket)
         with guard("closing a LightRAG call"):
+            ticket.done()
             ticket.call.close(lambda: ticket.estimate(result if isinstance(result, str) else None))
         return result
 

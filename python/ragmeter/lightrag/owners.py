@@ -73,10 +73,15 @@ class Owners:
             weights[key] = (owner, weights.get(key, (owner, 0))[1] + count_tokens(text))
         return list(weights.values())
 
-    def forget(self, texts: Sequence[str]) -> None:
-        """Forget texts that have been embedded."""
-        for text in texts:
-            self._of.pop(text, None)
+    def noted(self, texts: Sequence[str]) -> dict[str, dict[str, str]]:
+        """Return who owns which of `texts`, to be forgotten when they are embedded."""
+        return {text: self._of[text] for text in texts if text in self._of}
+
+    def forget(self, noted: dict[str, dict[str, str]]) -> None:
+        """Forget texts that have been embedded, unless another document has written the same text meanwhile."""
+        for text, owner in noted.items():
+            if self._of.get(text) is owner:
+                del self._of[text]
 
 
 def _current_labels() -> dict[str, str]:

@@ -135,6 +135,12 @@ class TokenTracker:
         """Forget what was counted. Operations that are still running count in what was forgotten."""
         self._run = Run("token tracker")
 
+    def __copy__(self) -> TokenTracker:
+        return self
+
+    def __deepcopy__(self, memo: object) -> TokenTracker:
+        return self  # LightRAG copies what stands in its fields deeply, and would count in the copy
+
     def __enter__(self) -> TokenTracker:
         self.reset()
         return self
