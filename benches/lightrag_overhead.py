@@ -1,15 +1,15 @@
-"""What metering adds to a LightRAG operation when the model answers at once: the worst case, for real models take seconds.
+"""What metering adds to a LightRAG operation when the model answers at once: the worst case, as real ones take seconds.
 
 Metered and unmetered run in turns, each pair on the same LightRAG; the median of the ratios of the pairs counts.
 """
 
 import asyncio
 import logging
-import os
 import statistics
 import tempfile
 import time
 from importlib.metadata import version
+from pathlib import Path
 
 import numpy as np
 
@@ -36,7 +36,7 @@ def lightrag(folder):
 
     return LightRAG(
         working_dir=folder,
-        workspace=os.path.basename(folder),
+        workspace=Path(folder).name,
         llm_model_func=complete,
         embedding_func=EmbeddingFunc(embedding_dim=64, func=embed),
         tokenizer=Tokenizer("o200k_base", get_encoding("o200k_base")),
@@ -69,8 +69,14 @@ async def main():
         await plain.ainsert(text)
         metered = TokenTrackingLightRAG(plain)
         operations = {
-            "query, naive": (lambda rag, n: rag.aquery(f"Who? {n}", QueryParam(mode="naive", enable_rerank=False)), QUESTIONS),
-            "query, mix": (lambda rag, n: rag.aquery(f"Who? {n}", QueryParam(mode="mix", enable_rerank=False)), QUESTIONS),
+            "query, naive": (
+                lambda rag, n: rag.aquery(f"Who? {n}", QueryParam(mode="naive", enable_rerank=False)),
+                QUESTIONS,
+            ),
+            "query, mix": (
+                lambda rag, n: rag.aquery(f"Who? {n}", QueryParam(mode="mix", enable_rerank=False)),
+                QUESTIONS,
+            ),
             "ingest, 5 KB": (lambda rag, n: rag.ainsert(f"{n} {text}"), INGESTS),
         }
         print(f"LightRAG {version('lightrag-hku')}, median of pairs, model function without latency")

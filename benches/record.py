@@ -27,7 +27,7 @@ def usual_record(prompt_tokens=0, completion_tokens=0, total_tokens=0):
             sink["completion_tokens"] += int(completion_tokens or 0)
             sink["total_tokens"] += int(total_tokens or 0)
             sink["calls"] += 1
-    except Exception:
+    except Exception:  # noqa: BLE001 - as the usual way does
         pass
 
 
@@ -38,7 +38,12 @@ CANDIDATES = {
     "record_tokens, with a model": "record_tokens(12, 3, 'gpt-4o-mini')",
     "record, with labels": "record(usage, model='gpt-4o-mini', role='query')",
 }
-NAMES = {"usual_record": usual_record, "record_tokens": ragmeter.record_tokens, "record": ragmeter.record, "usage": USAGE}
+NAMES = {
+    "usual_record": usual_record,
+    "record_tokens": ragmeter.record_tokens,
+    "record": ragmeter.record,
+    "usage": USAGE,
+}
 
 
 def measure():

@@ -8,7 +8,6 @@ and executors, `carry` and `resume` for queues and other processes.
 from __future__ import annotations
 
 import base64
-import contextlib
 import functools
 import inspect
 import json
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from ragmeter._native import Run, Scope, current_scope, scope_variable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Sequence
+    from collections.abc import AsyncGenerator, Callable, Generator, Sequence
     from contextvars import Token
     from types import TracebackType
 
@@ -36,15 +35,20 @@ def current_run() -> Run | None:
     return scope.run if scope is not None else None
 
 
-@contextlib.contextmanager
-def within(scope: Scope | None) -> Iterator[None]:
+class within:  # noqa: N801 - reads as a verb
     """Put `scope` in force for a block and restore what was before; the scope does not end with the block."""
-    before = scope_variable.get()
-    scope_variable.set(scope)
-    try:
-        yield
-    finally:
-        scope_variable.set(before)
+
+    __slots__ = ("_before", "_scope")
+
+    def __init__(self, scope: Scope | None) -> None:
+        self._scope = scope
+
+    def __enter__(self) -> None:
+        self._before = scope_variable.get()
+        scope_variable.set(self._scope)
+
+    def __exit__(self, *exc_info: object) -> None:
+        scope_variable.set(self._before)
 
 
 class _Entered:

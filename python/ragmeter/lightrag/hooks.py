@@ -12,7 +12,6 @@ The hooks fit releases with one queue a role (1.5.0 and later). Others are refus
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import importlib.util
 import inspect
@@ -20,17 +19,17 @@ import threading
 import weakref
 from typing import TYPE_CHECKING, Any
 
-from ragmeter._native import Scope, count_tokens, current_scope
+from ragmeter._native import Scope, current_scope
 from ragmeter.context import within
 from ragmeter.lightrag.owners import Owners
 from ragmeter.meter import guard
-from ragmeter.observe import instrument
-from ragmeter.observe.estimate import estimate, estimate_texts
+from ragmeter.observe import instrument, instrumented
+from ragmeter.observe.estimate import estimate_chat, estimate_texts
 from ragmeter.observe.patch import Patches
 from ragmeter.witness import OpenCall
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from ragmeter._native import Usage
 
@@ -44,9 +43,9 @@ _TICKET = "_ragmeter_ticket"
 _SUMMARY_PRIORITY = 8
 """LightRAG's `_priority` of summaries in the queue that extraction uses too (`constants.DEFAULT_SUMMARY_PRIORITY`)."""
 
+_REQUIRED = ("_role_llm_states", "_wrap_llm_role_func", "_rebuild_single_role_llm_func", "embedding_func")
+
 _lock = threading.RLock()
-_hooks: dict[int, _Hooks] = {}
-"""Hooks by the id of their LightRAG, kept as long as that lives: its queues are used again."""
 
 
 def install(rag: Any) -> None:
@@ -56,136 +55,150 @@ def install(rag: Any) -> None:
         RuntimeError: No hook fits this release of LightRAG; the text says what is missing.
     """
     with _lock:
-        hooks = _hooks.get(id(rag))
+        hooks = _hooks_of(rag)
         if hooks is None:
-            hooks = _hooks[id(rag)] = _Hooks(rag)
-            weakref.finalize(rag, _hooks.pop, id(rag), None)
-        hooks.hold(rag)
+            _check(rag)
+            _observe()
+            hooks = _Hooks()
+            try:
+                hooks.install(rag)
+            except BaseException:
+                hooks.remove(rag)
+                raise
+        hooks.holders += 1
 
 
 def uninstall(rag: Any) -> None:
     """Take back one `install`. After the last one the LightRAG is the same, object by object, as before the first."""
     with _lock:
-        hooks = _hooks.get(id(rag))
+        hooks = _hooks_of(rag)
         if hooks is not None:
-            hooks.release(rag)
+            hooks.holders -= 1
+            if hooks.holders == 0:
+                hooks.remove(rag)
 
 
-@contextlib.contextmanager
-def held(rag: Any) -> Iterator[None]:
+class held:  # noqa: N801 - reads as a verb
     """Meter what `rag` does in a block."""
-    install(rag)
-    try:
-        yield
-    finally:
-        uninstall(rag)
+
+    __slots__ = ("_rag",)
+
+    def __init__(self, rag: Any) -> None:
+        self._rag = rag
+
+    def __enter__(self) -> None:
+        install(self._rag)
+
+    def __exit__(self, *exc_info: object) -> None:
+        uninstall(self._rag)
+
+
+def _check(rag: Any) -> None:
+    missing = [name for name in _REQUIRED if not hasattr(rag, name)]
+    if missing:
+        msg = (
+            f"ragmeter cannot meter this release of LightRAG: {type(rag).__name__} has no {', '.join(missing)}. "
+            "Releases 1.5.0 and later fit."
+        )
+        raise RuntimeError(msg)
+
+
+def _observe() -> None:
+    """Switch on the observer of the SDK that LightRAG's bindings use, if it is there."""
+    if "openai" not in instrumented() and importlib.util.find_spec("openai") is not None:
+        instrument("openai")
+
+
+def _hooks_of(rag: Any) -> _Hooks | None:
+    """The hooks that are in `rag`. They hang on what they installed there, so that they live and die with it."""
+    hooks: _Hooks | None = getattr(vars(rag).get("_wrap_llm_role_func"), "ragmeter_hooks", None)
+    return hooks
 
 
 class _Hooks:
-    """The hooks of one LightRAG. Holds no reference to it."""
+    """The hooks in one LightRAG."""
 
-    def __init__(self, rag: Any) -> None:
-        missing = [
-            name
-            for name in ("_role_llm_states", "_wrap_llm_role_func", "_rebuild_single_role_llm_func", "embedding_func")
-            if not hasattr(rag, name)
-        ]
-        if missing:
-            msg = (
-                f"ragmeter cannot meter this release of LightRAG: {type(rag).__name__} has no {', '.join(missing)}. "
-                "Releases 1.5.0 and later fit."
-            )
-            raise RuntimeError(msg)
-        self._holders = 0
+    def __init__(self) -> None:
+        self.holders = 0
         self._patches = Patches()
-        self._owners = Owners()
-        self._queues: dict[str, tuple[Any, Any]] = {}
-        """Name of a queue: LightRAG's own function of it, and the metered one that stands in."""
+        self._roles: dict[str, Any] = {}
+        """Role: the metered function that stands in for LightRAG's."""
 
-    def hold(self, rag: Any) -> None:
-        if self._holders == 0:
-            try:
-                if importlib.util.find_spec("openai") is not None:
-                    instrument("openai")
-                self._install(rag)
-            except BaseException:
-                self._remove(rag)
-                raise
-        self._holders += 1
-
-    def release(self, rag: Any) -> None:
-        if self._holders > 0:
-            self._holders -= 1
-            if self._holders == 0:
-                self._remove(rag)
-
-    def _install(self, rag: Any) -> None:
-        self._patches.set(rag, "_wrap_llm_role_func", self._role_wrapper(weakref.ref(rag)))
+    def install(self, rag: Any) -> None:
+        owners = Owners()
+        wrap = _role_wrapper(weakref.ref(rag))
+        wrap.ragmeter_hooks = self  # type: ignore[attr-defined]
+        self._patches.set(rag, "_wrap_llm_role_func", wrap)
         for role, state in rag._role_llm_states.items():
-            own, metered = self._queues.get(role, (None, None))
-            if own is not state.wrapped:
-                own = state.wrapped
+            own = state.wrapped
+            if _stand_in(own) is None:
                 rag._rebuild_single_role_llm_func(role)
-                metered = state.wrapped
-            state.wrapped = metered
-            self._queues[role] = (own, metered)
+                own.ragmeter_stand_in = state.wrapped
+                state.wrapped = own
+            self._roles[role] = _stand_in(own)
+            self._patches.set(state, "wrapped", _stand_in(own))
         embed = rag.embedding_func
         if embed is not None:
-            self._patches.set(
-                embed, "func", self._queue(rag, "embedding", embed.func, getattr(embed, "model_name", None))
-            )
-            self._owners.install(rag, self._patches)
+            call = functools.partial(_embedding_call, getattr(embed, "model_name", None))
+            metered = _queue(rag, "embedding", embed.func, call)
+            metered.ragmeter_owners = owners
+            self._patches.set(embed, "func", metered)
+            owners.install(rag, self._patches)
         if rag.rerank_model_func is not None:
-            metered = self._queue(rag, "rerank", rag.rerank_model_func, None)
+            metered = _queue(rag, "rerank", rag.rerank_model_func, _rerank_call)
             # Queries read it from the configuration that the storages have shared since the LightRAG was made.
             for config in _storage_configs(rag):
                 if config.get("rerank_model_func") is rag.rerank_model_func:
                     self._patches.set_item(config, "rerank_model_func", metered)
             self._patches.set(rag, "rerank_model_func", metered)
 
-    def _remove(self, rag: Any) -> None:
+    def remove(self, rag: Any) -> None:
+        rebuilt = [
+            role
+            for role, state in rag._role_llm_states.items()
+            if state.wrapped is not self._roles.get(role, state.wrapped)
+        ]
         self._patches.undo()
-        for role, (own, metered) in list(self._queues.items()):
-            state = rag._role_llm_states.get(role)
-            if state is None:
-                continue
-            if state.wrapped is metered:
-                state.wrapped = own
-            elif state.wrapped is not own:
-                # LightRAG has rebuilt the role in the meantime, through our wrapper; now without it.
-                del self._queues[role]
-                rag._rebuild_single_role_llm_func(role)
+        for role in rebuilt:  # LightRAG has changed the role meanwhile, through our wrapper; now without it
+            rag._rebuild_single_role_llm_func(role)
 
-    def _role_wrapper(self, rag_ref: weakref.ref[Any]) -> Callable[..., Any]:
-        def _wrap_llm_role_func(role_name: str, raw_func: Function, *args: Any, **kwargs: Any) -> Any:
-            rag: Any = rag_ref()
-            model = getattr(rag, "llm_model_name", None)
-            queued = type(rag)._wrap_llm_role_func(rag, role_name, _inner(raw_func), *args, **kwargs)
-            return _outer(queued, functools.partial(_model_call, role_name, model))
 
-        return _wrap_llm_role_func
+def _role_wrapper(rag_ref: weakref.ref[Any]) -> Callable[..., Any]:
+    def _wrap_llm_role_func(role_name: str, raw_func: Function, *args: Any, **kwargs: Any) -> Any:
+        rag: Any = rag_ref()
+        queued = type(rag)._wrap_llm_role_func(rag, role_name, _inner(raw_func), *args, **kwargs)
+        return _outer(queued, functools.partial(_model_call, role_name, getattr(rag, "llm_model_name", None)))
 
-    def _queue(self, rag: Any, name: str, own: Any, model: str | None) -> Any:
-        """Return the metered function that stands in for LightRAG's queued function `own`."""
-        known, metered = self._queues.get(name, (None, None))
-        if known is own:
-            return metered
+    return _wrap_llm_role_func
+
+
+def _stand_in(own: Any) -> Any:
+    """The metered function that stands in for LightRAG's queued function `own`, if there is one.
+
+    It is kept on the function itself: it has a queue with workers of its own, is used again, and dies with it.
+    """
+    return getattr(own, "ragmeter_stand_in", None)
+
+
+def _queue(rag: Any, name: str, own: Any, open_ticket: Callable[[Any, Any, Any], _Ticket]) -> Any:
+    """Return the metered function that stands in for `own`, LightRAG's queued function of that name."""
+    if _stand_in(own) is None:
         from lightrag.utils import priority_limit_async_func_call
 
-        limit = getattr(rag, f"{name}_func_max_async", None) or getattr(rag, f"{name}_model_max_async", None) or 8
-        options = {
-            "llm_timeout": getattr(rag, f"default_{name}_timeout", None),
-            "queue_name": f"{name.capitalize()} func",
-            "concurrency_group": name,
-        }
-        accepted = inspect.signature(priority_limit_async_func_call).parameters
-        options = {key: value for key, value in options.items() if key in accepted}
         raw = getattr(own, "__wrapped__", own)
-        queued = priority_limit_async_func_call(limit, **options)(_inner(raw)) if raw is not own else _inner(raw)
-        call = functools.partial(_embedding_call, self._owners, model) if name == "embedding" else _rerank_call
-        metered = _outer(queued, call)
-        self._queues[name] = (own, metered)
-        return metered
+        queued = _inner(raw)
+        if raw is not own:
+            limit = getattr(rag, f"{name}_func_max_async", None) or getattr(rag, f"{name}_model_max_async", None) or 8
+            options = {
+                "llm_timeout": getattr(rag, f"default_{name}_timeout", None),
+                "queue_name": f"{name.capitalize()} func",
+                "concurrency_group": name,
+            }
+            accepted = inspect.signature(priority_limit_async_func_call).parameters
+            options = {key: value for key, value in options.items() if key in accepted}
+            queued = priority_limit_async_func_call(limit, **options)(queued)
+        own.ragmeter_stand_in = _outer(queued, open_ticket)
+    return _stand_in(own)
 
 
 def _storage_configs(rag: Any) -> list[dict[str, Any]]:
@@ -213,7 +226,7 @@ class _Ticket:
         """To be called when the function has returned."""
 
 
-def _model_call(role: str, model: str | None, args: Any, kwargs: Any) -> _Ticket:
+def _model_call(role: str, model: str | None, _: Any, args: Any, kwargs: Any) -> _Ticket:
     """Open a call of a language model. The role of the queue is told finer: glean and summary share extraction's."""
     history = kwargs.get("history_messages")
     if role == "extract":
@@ -222,50 +235,46 @@ def _model_call(role: str, model: str | None, args: Any, kwargs: Any) -> _Ticket
         elif history:
             role = "glean"
     scope = Scope(None, current_scope(), role=role)
-    sent = [
-        {"role": "system", "content": kwargs.get("system_prompt") or ""},
-        *(history or []),
-        {"role": "user", "content": args[0] if args else kwargs.get("prompt", "")},
-    ]
 
     def guess(delivered: str | None) -> Usage:
-        return estimate("chat", {"messages": sent, "model": model}, delivered)
+        sent = [kwargs.get("system_prompt"), args[0] if args else kwargs.get("prompt")]
+        sent += [message.get("content") for message in history or ()]
+        return estimate_chat(sent, delivered, model)
 
     return _Ticket(scope, OpenCall(scope, operation="chat", model=model), guess)
 
 
-def _embedding_call(owners: Owners, model: str | None, args: Any, kwargs: Any) -> _Ticket:
+def _embedding_call(model: str | None, outer: Any, args: Any, kwargs: Any) -> _Ticket:
     """Open a call of an embedding model. Its texts may belong to several documents, which share it."""
     scope = Scope(None, current_scope(), role="embedding")
     texts = list(args[0] if args else kwargs.get("texts", ()))
+    owners: Owners = outer.ragmeter_owners
     call = OpenCall(scope, operation="embeddings", model=model)
     call.shares = owners.shares(texts)
 
-    def guess(_: str | None) -> Usage:
-        return estimate("embeddings", {"input": texts, "model": model}, None)
+    def guess(delivered: str | None) -> Usage:  # noqa: ARG001 - it delivers no text
+        return estimate_texts(texts, model)
 
     return _Ticket(scope, call, guess, functools.partial(owners.forget, owners.noted(texts)))
 
 
-def _rerank_call(args: Any, kwargs: Any) -> _Ticket:
+def _rerank_call(_: Any, args: Any, kwargs: Any) -> _Ticket:
     """Open a call of a rerank model."""
     scope = Scope(None, current_scope(), role="rerank")
 
-    def guess(_: str | None) -> Usage:
-        texts = [
-            kwargs.get("query", args[0] if args else ""),
-            *kwargs.get("documents", args[1] if len(args) > 1 else ()),
-        ]
-        return estimate_texts(sum(count_tokens(text) for text in texts if isinstance(text, str)), 0)
+    def guess(delivered: str | None) -> Usage:  # noqa: ARG001 - it delivers no text
+        query = kwargs.get("query", args[0] if args else "")
+        documents = kwargs.get("documents", args[1] if len(args) > 1 else ())
+        return estimate_texts([query, *documents], None)
 
     return _Ticket(scope, OpenCall(scope, operation="rerank"), guess)
 
 
-def _outer(queued: Function, open_ticket: Callable[[Any, Any], _Ticket]) -> Function:
+def _outer(queued: Function, open_ticket: Callable[[Any, Any, Any], _Ticket]) -> Function:
     @functools.wraps(queued)
     async def outer(*args: Any, **kwargs: Any) -> Any:
         with guard("opening a LightRAG call"):
-            kwargs[_TICKET] = open_ticket(args, kwargs)
+            kwargs[_TICKET] = open_ticket(outer, args, kwargs)
         return await queued(*args, **kwargs)
 
     return outer

@@ -7,7 +7,6 @@ itself, and looked up when the text is embedded.
 
 from __future__ import annotations
 
-import functools
 import weakref
 from typing import TYPE_CHECKING, Any
 
@@ -43,7 +42,6 @@ class Owners:
                 patches.set(storage, "upsert", self._upsert(weakref.ref(storage), type(storage).upsert))
 
     def _upsert(self, storage_ref: weakref.ref[Any], own: Callable[..., Any]) -> Callable[..., Any]:
-        @functools.wraps(own)
         async def upsert(data: dict[str, dict[str, Any]], *args: Any, **kwargs: Any) -> Any:
             with guard("noting whose a row is"):
                 labels = _current_labels()
@@ -95,7 +93,6 @@ def _current_labels() -> dict[str, str]:
 def _document_scope(rag_ref: weakref.ref[Any], own: Callable[..., Any]) -> Callable[..., Any]:
     """Wrap the processing of one document: its calls carry its labels."""
 
-    @functools.wraps(own)
     async def process_single_document(*args: Any, **kwargs: Any) -> Any:
         status = kwargs.get("status_doc")
         labels = {name: getattr(status, name, None) for name in ("track_id", "file_path")}
