@@ -5,12 +5,48 @@ SHELL := /bin/bash
 
 PYTHON ?= python3
 BIN := .venv/bin
-RUST := Cargo.toml Cargo.lock pyproject.toml $(shell find src data -type f 2>/dev/null)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+RUST := Cargo.toml Cargo.lock pyproject.toml build.rs $(shell find src data -type f 2>/dev/null)
+OLDER_OPENAI := 1.109.1 2.54.0
 
 .PHONY: help
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
+
+.PHONY: demo
+demo: .venv/.release .venv/.demo-tools ## Meter a real LightRAG and compare with the bill
+	$(BIN)/ragmeter demo
+
+.PHONY: build
+build: .venv/.release ## Build the release version into .venv, with the ragmeter command
+
+.PHONY: test
+test: .venv/.test-tools .venv/.dev $(OLDER_OPENAI:%=.venv/openai/%) ## Run every test
+	cargo test --quiet
+	$(BIN)/python -m pytest
+	for release in $(OLDER_OPENAI); do PYTHONPATH=.venv/openai/$$release $(BIN)/python -m pytest tests/e2e/test_openai.py; done
+
+.PHONY: lint
+lint: .venv/.lint-tools .venv/.dev ## Check format, lints and types
+	cargo fmt --check
+	cargo clippy --quiet --all-targets -- -D warnings
+	cargo clippy --quiet --all-targets --features python -- -D warnings
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/python -m mypy.stubtest ragmeter._native --mypy-config-file pyproject.toml
+
+.PHONY: bench
+bench: .venv/.release .venv/.demo-tools .venv/.bench-tools ## Measure, side by side with the usual ways and the peers
+	for page in benches/*.py; do echo "── $$page"; $(BIN)/python $$page; done
+
+.PHONY: wheel
+wheel: .venv/.maturin ## Build the release wheel for every Python from 3.10 into dist
+	$(BIN)/maturin build --release --features abi3 --out dist
+
+.PHONY: clean
+clean: ## Remove what make made
+	rm -rf .venv target dist python/ragmeter/*.so
 
 .venv/.ready:
 	$(PYTHON) -m venv .venv
@@ -30,32 +66,15 @@ help: ## Show this help
 	$(BIN)/maturin develop --quiet
 	rm -f .venv/.release && touch $@
 
-.venv/.lint-tools: .venv/.ready pyproject.toml
-	$(PIP) --group lint
+.venv/.demo-tools: .venv/.ready pyproject.toml
+	$(PIP) --group demo
 	touch $@
 
-.venv/.test-tools: .venv/.ready pyproject.toml
-	$(PIP) --group test
+.venv/.test-tools .venv/.lint-tools .venv/.bench-tools: .venv/.%-tools: .venv/.ready pyproject.toml
+	$(PIP) --group $*
 	touch $@
 
-.PHONY: build
-build: .venv/.release ## Build the release version into .venv, with the ragmeter command
-
-.PHONY: test
-test: .venv/.test-tools .venv/.dev ## Run every test
-	cargo test --quiet
-	$(BIN)/python -m pytest
-
-.PHONY: lint
-lint: .venv/.lint-tools .venv/.dev ## Check format, lints and types
-	cargo fmt --check
-	cargo clippy --quiet --all-targets -- -D warnings
-	cargo clippy --quiet --all-targets --features python -- -D warnings
-	$(BIN)/ruff check
-	$(BIN)/ruff format --check
-	$(BIN)/mypy
-	$(BIN)/python -m mypy.stubtest ragmeter._native --mypy-config-file pyproject.toml
-
-.PHONY: clean
-clean: ## Remove what make made
-	rm -rf .venv target python/ragmeter/*.so
+# The generations of the OpenAI SDK before the newest, each in a folder of its own beside the environment.
+.venv/openai/%: .venv/.ready
+	$(PIP) --target $@.new openai==$*
+	mv $@.new $@

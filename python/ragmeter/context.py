@@ -7,10 +7,7 @@ and executors, `carry` and `resume` for queues and other processes.
 
 from __future__ import annotations
 
-import base64
 import functools
-import inspect
-import json
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from ragmeter._native import Run, Scope, current_scope, scope_variable
@@ -163,6 +160,8 @@ def bind(fn: F) -> F:
         >>> run.calls
         1
     """
+    import inspect  # 8 ms, for the few who need it
+
     scope = current_scope()
 
     async def coroutine(*args: Any, **kwargs: Any) -> Any:
@@ -237,6 +236,9 @@ def carry() -> str:
     The text holds the run's id and labels in plain form: printable ASCII without spaces, no secrets of ragmeter's.
     Outside any run it is valid too and resumes as "no run".
     """
+    import base64
+    import json
+
     scope = current_scope()
     content: dict[str, Any] = {}
     if scope is not None:
@@ -260,6 +262,9 @@ class resume(_Entered):  # noqa: N801 - reads as a verb
     __slots__ = ()
 
     def __init__(self, token: str) -> None:
+        import base64
+        import json
+
         try:
             if not token.startswith(_PREFIX):
                 raise ValueError
