@@ -219,6 +219,8 @@ pub(crate) enum Note {
     Finish,
     /// How the tokens are paid for (Gemini).
     Traffic,
+    /// Vectors; the numbers in them count nothing, but who embeds has no output.
+    Vectors,
     /// Service tier.
     Tier,
     /// Whether this is the last line (Ollama, Cohere).

@@ -65,6 +65,13 @@ fn read(answer: &Bound<'_, PyAny>, hints: &Hints<'_>) -> Option<Usage> {
     if let Ok(text) = answer.cast::<PyString>() {
         return read_usage(text.to_string_lossy().as_bytes(), hints);
     }
+    if payload::is_object(answer) {
+        let mut facts = Facts::default();
+        payload::tell(answer, &mut facts, &mut Collector::default());
+        if facts.is_plain() {
+            return crate::provider::usage(&facts, hints);
+        }
+    }
     let mut stream = UsageStream::new(*hints);
     feed_any(answer, false, &mut |feed| feed(&mut stream));
     stream.finish()
@@ -94,15 +101,13 @@ fn feed_any(chunk: &Bound<'_, PyAny>, keep_text: bool, with: Access<'_>) {
         list.iter().for_each(|item| feed_any(&item, keep_text, with));
     } else if let Ok(list) = chunk.cast::<PyTuple>() {
         list.iter().for_each(|item| feed_any(&item, keep_text, with));
-    } else if chunk.is_instance_of::<PyDict>() {
+    } else if payload::is_object(chunk) {
         feed_object(chunk, keep_text, with);
     } else if let Ok(buffer) = pyo3::buffer::PyBuffer::<u8>::get(chunk) {
         let bytes = buffer.to_vec(chunk.py()).unwrap_or_default();
         with(&mut |stream| stream.feed(&bytes));
-    } else if payload::is_scalar(chunk) {
-        HEALTH.add(Reason::Unreadable);
     } else {
-        feed_object(chunk, keep_text, with);
+        HEALTH.add(Reason::Unreadable);
     }
 }
 
