@@ -1,5 +1,7 @@
 //! Reading usage: every dialect, every format, every split, and what is not usage at all.
 
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+
 mod shapes;
 
 use ragmeter::{Flag, Hints, StreamFilter, Unit, Usage, UsageStream, read_usage};

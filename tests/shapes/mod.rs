@@ -1,5 +1,7 @@
 //! Answers of providers, written by hand from their documentation.
 
+#![allow(dead_code)] // not every test uses all of them
+
 /// Bodies, one a dialect, with input, output, cache reads, cache writes and reasoning (-1 where unknown).
 pub(crate) const BODIES: &[(&str, [i64; 5])] = &[
     // OpenAI chat, embeddings, responses, images, transcription, assistants.
