@@ -148,7 +148,9 @@ fn check(bytes: &[u8], random: &mut Random) {
 
     let read = |stream: UsageStream, pieces: Vec<&[u8]>| {
         let mut stream = stream;
-        pieces.into_iter().for_each(|piece| stream.feed(piece));
+        for piece in pieces {
+            stream.feed(piece);
+        }
         (stream.finish(), stream.text().map(String::from), stream.done())
     };
     assert_eq!(read(UsageStream::new(hints), pieces(random, bytes)).0, whole);

@@ -206,13 +206,7 @@ impl Facts {
             Note::Kind if depth == 1 => self.hear_kind(text),
             Note::Traffic => self.set(Slot::GeminiOmitted, 0),
             Note::Finish => self.done |= !text.is_empty(),
-            Note::Vectors
-            | Note::Kind
-            | Note::Object
-            | Note::Status
-            | Note::Wrapped
-            | Note::Delivered
-            | Note::Arguments => {}
+            Note::Vectors | Note::Kind | Note::Wrapped | Note::Delivered | Note::Arguments => {}
             Note::Done | Note::TurnDone | Note::Byok | Note::Cost | Note::UpstreamCost | Note::Seconds => {
                 self.scalar_note(note, text);
             }

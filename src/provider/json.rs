@@ -336,6 +336,25 @@ impl Scanner {
                     facts.set(*slot, count);
                     at = end;
                 }
+                (b'"', Some(Means { count: None, note: Some(note), object: None, items: None, .. }))
+                    if !note.flows() =>
+                {
+                    let end = find_plain(bytes, at + 1);
+                    let Some((end, short)) = end.and_then(|end| Some((end, bytes.get(at + 1..end)?))) else {
+                        return self.value_left(at, means);
+                    };
+                    match std::str::from_utf8(short) {
+                        Ok(plain) => facts.note(*note, plain, self.depth),
+                        Err(_) => return self.value_left(at, means),
+                    }
+                    at = end + 1;
+                }
+                (b'{' | b'[', None) => {
+                    self.skip(byte, byte + 2);
+                    let Some(end) = self.end_of_nest(bytes, at + 1) else { return (bytes.len(), false) };
+                    at = end;
+                    self.state = State::After;
+                }
                 (b'{' | b'[', _) => {
                     self.means = means;
                     self.begin_value(byte, facts, text);

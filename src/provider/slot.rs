@@ -211,10 +211,6 @@ pub(crate) enum Note {
     RequestId,
     /// Kind of event or body.
     Kind,
-    /// Kind of body (OpenAI).
-    Object,
-    /// How the answer ended (responses).
-    Status,
     /// How a choice ended.
     Finish,
     /// How the tokens are paid for (Gemini).

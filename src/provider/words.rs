@@ -166,8 +166,6 @@ pub(super) const LISTED: &[(Place, &str, Means)] = &[
     (Body, "Id", text(Note::Id)),
     (Body, "type", text(Note::Kind)),
     (Body, "event_type", text(Note::Kind)),
-    (Body, "object", text(Note::Object)),
-    (Body, "status", text(Note::Status)),
     (Body, "service_tier", text(Note::Tier)),
     (Body, "done", text(Note::Done)),
     (Body, "is_finished", text(Note::Done)),

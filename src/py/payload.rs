@@ -9,10 +9,14 @@ use crate::provider::{Collector, Facts, Means, Note, Number, Place, says_usage};
 
 /// How deep places nest at most; the same as for JSON.
 const MOST_DEPTH: usize = 12;
+/// How many objects one answer is looked into for; lists of results are the longest.
+const MOST_OBJECTS: u32 = 20_000;
+/// The same for objects that are asked for every name there is.
+const COST_OF_NAMES: u32 = 500;
 
 /// Tells the members of `body` to `facts`. Whatever an object raises when it is looked at counts as not said.
 pub(super) fn tell(body: &Bound<'_, PyAny>, facts: &mut Facts, text: &mut Collector) {
-    let mut teller = Teller { facts, text, choices: None };
+    let mut teller = Teller { facts, text, choices: None, budget: MOST_OBJECTS };
     teller.object(body, Place::Body, 1);
     // Most choices hold nothing that counts, so they come last and only if they are wanted.
     if let Some((choices, depth)) = teller.choices.take()
@@ -26,13 +30,16 @@ struct Teller<'a, 'py> {
     facts: &'a mut Facts,
     text: &'a mut Collector,
     choices: Option<(Bound<'py, PyAny>, usize)>,
+    /// How many objects may still be looked into; something that makes up its members has no end.
+    budget: u32,
 }
 
 impl<'py> Teller<'_, 'py> {
     fn object(&mut self, object: &Bound<'py, PyAny>, place: Place, depth: usize) {
-        if depth > MOST_DEPTH {
+        if depth > MOST_DEPTH || self.budget == 0 {
             return;
         }
+        self.budget -= 1;
         self.facts.enter(place);
         if let Ok(dict) = object.cast::<PyDict>() {
             self.members(dict, place, depth);
@@ -42,18 +49,49 @@ impl<'py> Teller<'_, 'py> {
         self.facts.leave(place);
     }
 
+    /// Hears plain values at once and looks into the others when the dict is done: that may run Python code, which may
+    /// change the dict.
     fn members(&mut self, dict: &Bound<'py, PyDict>, place: Place, depth: usize) {
+        let mut later = [const { None }; 4];
+        let mut held = 0;
+        let mut more = Vec::new();
         for (name, value) in dict {
             let Ok(name) = name.cast::<PyString>() else { continue };
             let Ok(name) = name.to_str() else { continue };
-            if let Some(means) = place.member(name.as_bytes()) {
-                if means.items == Some(Place::Choice) {
-                    self.choices = Some((value, depth));
-                } else {
-                    self.member(*means, &value, place, depth);
-                }
+            let Some(means) = place.member(name.as_bytes()) else { continue };
+            if self.plain(*means, &value, depth) {
+                continue;
+            }
+            if means.items == Some(Place::Choice) {
+                self.choices = Some((value, depth));
+            } else if let Some(slot) = later.get_mut(held) {
+                *slot = Some((*means, value));
+                held += 1;
+            } else {
+                more.push((*means, value));
             }
         }
+        for (means, value) in later.into_iter().flatten().chain(more) {
+            self.member(means, &value, place, depth);
+        }
+    }
+
+    /// Hears a value that is nothing, an `int` or a `str`; `false` if it is anything else.
+    #[inline]
+    fn plain(&mut self, means: Means, value: &Bound<'py, PyAny>, depth: usize) -> bool {
+        if value.is_none() {
+            if let Some(slot) = means.count {
+                self.facts.count(slot, Number::Null);
+            }
+        } else if let Ok(int) = value.cast_exact::<PyInt>() {
+            let Some(slot) = means.count else { return means.note.is_none() };
+            self.facts.count(slot, int.extract::<u64>().map_or(Number::Bad, Number::Count));
+        } else if let Ok(text) = value.cast_exact::<PyString>() {
+            self.text(means, &text.to_string_lossy(), depth);
+        } else {
+            return false;
+        }
+        true
     }
 
     fn attributes(&mut self, object: &Bound<'py, PyAny>, place: Place, depth: usize) {
@@ -75,6 +113,7 @@ impl<'py> Teller<'_, 'py> {
 
     /// Asks for every name there is; for objects that keep their members elsewhere: slots, protobuf, properties.
     fn names(&mut self, object: &Bound<'py, PyAny>, place: Place, depth: usize) {
+        self.budget = self.budget.saturating_sub(COST_OF_NAMES);
         for row in place.members() {
             if row.name.bytes().any(|byte| !(byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')) {
                 continue;
@@ -86,10 +125,7 @@ impl<'py> Teller<'_, 'py> {
     }
 
     fn member(&mut self, means: Means, value: &Bound<'py, PyAny>, parent: Place, depth: usize) {
-        if value.is_none() {
-            if let Some(slot) = means.count {
-                self.facts.count(slot, Number::Null);
-            }
+        if self.plain(means, value, depth) {
             return;
         }
         if means.note == Some(Note::Vectors) {
@@ -100,12 +136,6 @@ impl<'py> Teller<'_, 'py> {
         }
         if means.count.is_none() && means.note.is_none() {
             return self.inner(means, value, parent, depth);
-        }
-        if let Some(slot) = means.count
-            && let Ok(int) = value.cast_exact::<PyInt>()
-        {
-            let number = int.extract::<u64>().map_or(Number::Bad, Number::Count);
-            return self.facts.count(slot, number);
         }
         if let Ok(text) = value.cast::<PyString>() {
             return self.text(means, &text.to_string_lossy(), depth);
@@ -154,7 +184,7 @@ impl<'py> Teller<'_, 'py> {
             && let Ok(items) = value.try_iter()
         {
             // A repeated field of protobuf is no list.
-            items.flatten().for_each(|item| self.item(&item, place, depth));
+            items.flatten().take(MOST_OBJECTS as usize).for_each(|item| self.item(&item, place, depth));
         }
     }
 
@@ -217,16 +247,16 @@ pub(super) fn is_object(value: &Bound<'_, PyAny>) -> bool {
         || !(is_scalar(value)
             || value.is_instance_of::<PyList>()
             || value.is_instance_of::<PyTuple>()
-            || value.is_instance_of::<PyByteArray>()
-            || value.is_instance_of::<PyMemoryView>())
+            || value.is_exact_instance_of::<PyByteArray>()
+            || value.is_exact_instance_of::<PyMemoryView>())
 }
 
 pub(super) fn is_scalar(value: &Bound<'_, PyAny>) -> bool {
     value.is_none()
         || value.is_instance_of::<PyString>()
         || value.is_instance_of::<PyInt>()
-        || value.is_instance_of::<PyFloat>()
         || value.is_instance_of::<PyBytes>()
+        || value.is_exact_instance_of::<PyFloat>()
 }
 
 /// A count that is no plain `int`: a float, a decimal, a scalar of an array.
