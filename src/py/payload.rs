@@ -52,9 +52,10 @@ impl<'py> Teller<'_, 'py> {
     /// Hears plain values at once and looks into the others when the dict is done: that may run Python code, which may
     /// change the dict.
     fn members(&mut self, dict: &Bound<'py, PyDict>, place: Place, depth: usize) {
-        let mut later = [const { None }; 4];
-        let mut held = 0;
-        let mut more = Vec::new();
+        if dict.is_empty() {
+            return;
+        }
+        let mut later = Vec::new();
         for (name, value) in dict {
             let Ok(name) = name.cast::<PyString>() else { continue };
             let Ok(name) = name.to_str() else { continue };
@@ -64,14 +65,11 @@ impl<'py> Teller<'_, 'py> {
             }
             if means.items == Some(Place::Choice) {
                 self.choices = Some((value, depth));
-            } else if let Some(slot) = later.get_mut(held) {
-                *slot = Some((*means, value));
-                held += 1;
             } else {
-                more.push((*means, value));
+                later.push((*means, value));
             }
         }
-        for (means, value) in later.into_iter().flatten().chain(more) {
+        for (means, value) in later {
             self.member(means, &value, place, depth);
         }
     }
