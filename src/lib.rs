@@ -16,6 +16,7 @@
 //! Python sees this crate as `ragmeter._native` (feature `python`); nothing outside `src/py/` knows Python.
 
 pub mod call;
+pub mod door;
 pub mod health;
 pub mod id;
 pub mod meter;

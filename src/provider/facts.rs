@@ -105,6 +105,9 @@ pub(crate) struct Facts {
     pub(super) done: bool,
     pub(super) kind: Kind,
     byok: bool,
+    pub(super) embeds: bool,
+    /// The counts are those of a choice; usage of the body itself replaces them.
+    of_choice: bool,
     label: Label,
     pub(super) model: Option<Box<str>>,
     pub(super) id: Option<Box<str>>,
@@ -127,6 +130,8 @@ impl Default for Facts {
             done: false,
             kind: Kind::Plain,
             byok: false,
+            embeds: false,
+            of_choice: false,
             label: Label::None,
             model: None,
             id: None,
@@ -201,11 +206,16 @@ impl Facts {
             Note::Kind if depth == 1 => self.hear_kind(text),
             Note::Traffic => self.set(Slot::GeminiOmitted, 0),
             Note::Finish => self.done |= !text.is_empty(),
-            Note::Kind | Note::Object | Note::Status | Note::Wrapped | Note::Delivered | Note::Arguments => {}
+            Note::Vectors | Note::Kind | Note::Wrapped | Note::Delivered | Note::Arguments => {}
             Note::Done | Note::TurnDone | Note::Byok | Note::Cost | Note::UpstreamCost | Note::Seconds => {
                 self.scalar_note(note, text);
             }
         }
+    }
+
+    /// Hears that the body holds vectors.
+    pub(crate) fn vectors(&mut self) {
+        self.embeds = true;
     }
 
     /// Hears a scalar where a text belongs: yes, no, or an exact decimal.
@@ -236,6 +246,24 @@ impl Facts {
             _ => Kind::Plain,
         };
         self.done |= matches!(self.kind, Kind::Ended | Kind::RealtimeDone);
+    }
+
+    /// Whether usage that stands in an object of `parent` is to be heard. Moonshot repeats it in a choice, where it
+    /// counts only if the body has none of its own.
+    #[inline]
+    pub(crate) fn admits(&mut self, place: Place, parent: Place) -> bool {
+        if place as u8 != Place::Usage as u8 {
+            return true;
+        }
+        let said = self.known != 0 && super::says_usage(self);
+        if parent == Place::Choice {
+            self.of_choice |= !said;
+            return self.of_choice;
+        }
+        if std::mem::take(&mut self.of_choice) {
+            self.forget(Slots::ALL);
+        }
+        true
     }
 
     /// An object of `place` begins.
@@ -326,6 +354,7 @@ impl Facts {
     pub(super) fn clear(&mut self) {
         self.known = 0;
         (self.malformed, self.truncated, self.done, self.byok) = (false, false, false, false);
+        (self.of_choice, self.embeds) = (false, false);
         (self.kind, self.label) = (Kind::Plain, Label::None);
         (self.model, self.id, self.request_id, self.tier, self.item_model) = (None, None, None, None, None);
         (self.cost, self.upstream, self.seconds) = (None, None, None);
@@ -367,6 +396,7 @@ impl Facts {
         take(&mut self.id, &mut newer.id);
         take(&mut self.request_id, &mut newer.request_id);
         take(&mut self.tier, &mut newer.tier);
+        self.embeds |= newer.embeds;
         self.malformed |= newer.malformed;
         self.truncated |= newer.truncated;
         self.done |= newer.done;

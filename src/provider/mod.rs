@@ -38,6 +38,7 @@ pub(crate) use {
 #[cfg(not(feature = "python"))]
 use number::Number;
 use rule::Dialect;
+use slot::Slots;
 
 use crate::unit::Unit;
 use crate::usage::{About, Counts, Flag, Flags, Origin, Usage};
@@ -69,8 +70,17 @@ pub struct Hints<'a> {
 }
 
 impl Hints<'_> {
-    fn counts_beside(&self) -> bool {
-        matches!(self.provider, Some("xai" | "x_ai" | "x-ai" | "perplexity"))
+    /// The chat shape as this provider means it.
+    fn chat(&self, facts: &Facts) -> &'static Dialect {
+        const PERPLEXITY: Slots = Slots::of(&[Slot::Citation]);
+        const XAI: Slots = Slots::of(&[Slot::CachedText, Slot::PromptText]);
+        match self.provider {
+            Some("perplexity") => &openai::PERPLEXITY,
+            Some("xai" | "x_ai" | "x-ai") => &openai::XAI,
+            _ if facts.any(PERPLEXITY) => &openai::PERPLEXITY,
+            _ if facts.any(XAI) => &openai::XAI,
+            _ => &openai::CHAT,
+        }
     }
 
     fn has_no_output(&self) -> bool {
@@ -101,10 +111,8 @@ pub(crate) fn says_usage(facts: &Facts) -> bool {
 /// The usage that `facts` amount to; `None` if they say nothing of it.
 pub(crate) fn usage(facts: &Facts, hints: &Hints<'_>) -> Option<Usage> {
     let mut dialect = *DIALECTS.iter().find(|dialect| facts.any(dialect.marks))?;
-    if dialect.marks == openai::CHAT.marks
-        && (hints.counts_beside() || facts.get(Slot::Citation).or(facts.get(Slot::CachedText)).is_some())
-    {
-        dialect = &openai::CHAT_BESIDE;
+    if dialect.marks == openai::CHAT.marks {
+        dialect = hints.chat(facts);
     }
     let mut flags = Flags::default();
     let mut counts = dialect.counts(facts, &mut flags);
@@ -112,7 +120,7 @@ pub(crate) fn usage(facts: &Facts, hints: &Hints<'_>) -> Option<Usage> {
     anthropic::add_iterations(facts, &mut counts, &mut others);
     settle_cache_writes(&mut counts);
     common_units(facts, &mut counts);
-    if hints.has_no_output() && counts.get(Unit::Output).is_none() {
+    if (facts.embeds || hints.has_no_output()) && counts.get(Unit::Output).is_none() {
         counts.set(Unit::Output, 0);
     }
     if facts.malformed {

@@ -95,6 +95,10 @@ pub(crate) struct Means {
 impl Means {
     pub(super) const NOTHING: Self = Self { count: None, note: None, object: None, items: None, door: 0 };
 
+    /// The choices of an answer.
+    #[cfg(feature = "python")]
+    pub(crate) const CHOICES: Self = items(Choice);
+
     const fn or_object(self, place: Place) -> Self {
         Self { object: Some(place), ..self }
     }
@@ -128,6 +132,7 @@ const fn items(place: Place) -> Means {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Row {
     /// The kind of object the name stands in.
+    #[cfg_attr(not(feature = "python"), allow(dead_code))]
     pub place: Place,
     /// The name.
     pub name: &'static str,
@@ -161,8 +166,6 @@ pub(super) const LISTED: &[(Place, &str, Means)] = &[
     (Body, "Id", text(Note::Id)),
     (Body, "type", text(Note::Kind)),
     (Body, "event_type", text(Note::Kind)),
-    (Body, "object", text(Note::Object)),
-    (Body, "status", text(Note::Status)),
     (Body, "service_tier", text(Note::Tier)),
     (Body, "done", text(Note::Done)),
     (Body, "is_finished", text(Note::Done)),
@@ -186,6 +189,9 @@ pub(super) const LISTED: &[(Place, &str, Means)] = &[
     (Turn, "turnComplete", text(Note::TurnDone)),
     (Turn, "turn_complete", text(Note::TurnDone)),
     (Body, "chunk", object(Wrapped)),
+    (Body, "bytes", text(Note::Wrapped)),
+    (Body, "embedding", text(Note::Vectors)),
+    (Body, "embeddings", text(Note::Vectors)),
     (Body, "prompt_eval_count", count(Slot::PromptEval)),
     (Body, "eval_count", count(Slot::Eval)),
     (Body, "inputTextTokenCount", count(Slot::TitanInput)),
