@@ -95,10 +95,13 @@ def chat(text):
 
 
 GREETING = "Hello! How can I assist you today?"
-ANSWER = "The deployment guide says:\n\n1. Set `RAG_DIR`.\n2. Start the \"worker\" before the server – not after.\n" * 18
+ANSWER = 'The deployment guide says:\n\n1. Set `RAG_DIR`.\n2. Start the "worker" before the server – not after.\n' * 18
 EMBEDDINGS = {
     "object": "list",
-    "data": [{"object": "embedding", "index": i, "embedding": [((i * 31 + j * 17) % 1999) / 1e5 for j in range(256)]} for i in range(8)],
+    "data": [
+        {"object": "embedding", "index": i, "embedding": [((i * 31 + j * 17) % 1999) / 1e5 for j in range(256)]}
+        for i in range(8)
+    ],
     "model": "text-embedding-3-small",
     "usage": {"prompt_tokens": 800, "total_tokens": 800},
 }
@@ -123,7 +126,12 @@ def main():
     print(f"{'':56} {'ragmeter':>15} {'peer':>15} {'ratio':>11}   bar")
     for title, body in (("greeting", chat(GREETING)), ("RAG answer", chat(ANSWER)), ("8 embeddings", EMBEDDINGS)):
         raw = json.dumps(body).encode()
-        row(f"bytes, {title} ({len(raw)} B) : json.loads + 3 fields", lambda r=raw: extract(r), lambda r=raw: usage_from_response(json.loads(r)), "10 x")
+        row(
+            f"bytes, {title} ({len(raw)} B) : json.loads + 3 fields",
+            lambda r=raw: extract(r),
+            lambda r=raw: usage_from_response(json.loads(r)),
+            "10 x",
+        )
 
     body = chat(GREETING)
     raw = json.dumps(body).encode()
@@ -133,11 +141,28 @@ def main():
         print("genai-prices is not installed")
     else:
         peer = genai_prices.extract_usage
-        row("bytes : json.loads + genai-prices extract_usage", lambda: extract(raw), lambda: peer(json.loads(raw), provider_id="openai", api_flavor="chat"), "30 x")
-        row("dict : genai-prices extract_usage", lambda: extract(body), lambda: peer(body, provider_id="openai", api_flavor="chat"), "")
+        row(
+            "bytes : json.loads + genai-prices extract_usage",
+            lambda: extract(raw),
+            lambda: peer(json.loads(raw), provider_id="openai", api_flavor="chat"),
+            "30 x",
+        )
+        row(
+            "dict : genai-prices extract_usage",
+            lambda: extract(body),
+            lambda: peer(body, provider_id="openai", api_flavor="chat"),
+            "",
+        )
 
     row("dict : 3 fields", lambda: extract(body), lambda: usage_from_response(body), "")
-    chunk = {"id": "c1", "object": "chat.completion.chunk", "created": 1, "model": "gpt-4.1", "choices": [{"index": 0, "delta": {"content": "Hello"}, "finish_reason": None}], "usage": None}
+    chunk = {
+        "id": "c1",
+        "object": "chat.completion.chunk",
+        "created": 1,
+        "model": "gpt-4.1",
+        "choices": [{"index": 0, "delta": {"content": "Hello"}, "finish_reason": None}],
+        "usage": None,
+    }
     try:
         from openai.types.chat import ChatCompletion, ChatCompletionChunk
     except ImportError:
@@ -145,12 +170,27 @@ def main():
     else:
         answer, piece = ChatCompletion.model_validate(body), ChatCompletionChunk.model_validate(chunk)
         row("openai object : 3 fields", lambda: extract(answer), lambda: usage_from_response(answer), "4 x")
-        row("openai object : 3 fields and the total, as RAGFlow", lambda: extract(answer), lambda: (usage_from_response(answer), total_token_count_from_response(answer)), "")
+        row(
+            "openai object : 3 fields and the total, as RAGFlow",
+            lambda: extract(answer),
+            lambda: (usage_from_response(answer), total_token_count_from_response(answer)),
+            "",
+        )
         stream = ragmeter.UsageStream()
-        row("openai chunk without usage : as RAGFlow", lambda: stream.feed(piece), lambda: (usage_from_response(piece), total_token_count_from_response(piece)), "5 x")
+        row(
+            "openai chunk without usage : as RAGFlow",
+            lambda: stream.feed(piece),
+            lambda: (usage_from_response(piece), total_token_count_from_response(piece)),
+            "5 x",
+        )
     event = b"data: " + json.dumps(chunk).encode() + b"\n\n"
     stream = ragmeter.UsageStream()
-    row("event without usage : json.loads + 3 fields", lambda: stream.feed(event), lambda: usage_from_response(json.loads(event[6:])), "5 x")
+    row(
+        "event without usage : json.loads + 3 fields",
+        lambda: stream.feed(event),
+        lambda: usage_from_response(json.loads(event[6:])),
+        "5 x",
+    )
 
     many = event * (16 * 2**20 // len(event))
     pieces = [many[at : at + 65536] for at in range(0, len(many), 65536)]
@@ -161,7 +201,9 @@ def main():
             stream.feed(piece)
 
     mine, peer = best(feed, lambda: [piece.count(b"\n") for piece in pieces])
-    print(f"{'64-KiB pieces of a stream : bytes.count':56} {len(many) / mine / 1e6:10.0f} MB/s {len(many) / peer / 1e6:10.0f} MB/s {peer / mine:9.2f} x   0.1 x")
+    print(
+        f"{'64-KiB pieces of a stream : bytes.count':56} {len(many) / mine / 1e6:10.0f} MB/s {len(many) / peer / 1e6:10.0f} MB/s {peer / mine:9.2f} x   0.1 x"
+    )
 
 
 if __name__ == "__main__":

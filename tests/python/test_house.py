@@ -11,7 +11,7 @@ import ragmeter
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "python" / "ragmeter"
-STAIRS = ["unit", "id", "health", "tokens", "usage", "provider", "call", "stream", "run", "meter"]
+STAIRS = ["unit", "id", "health", "tokens", "usage", "door", "provider", "call", "stream", "run", "meter"]
 """Rooms of the Rust core from the ground up; none uses one above it."""
 
 
