@@ -5,7 +5,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
+use pyo3::types::{PyByteArray, PyBytes, PyDict, PyList, PyMemoryView, PyString, PyTuple};
 
 use super::payload;
 use super::usage::PyUsage;
@@ -119,9 +119,11 @@ fn feed_nested(chunk: &Bound<'_, PyAny>, keep_text: bool, with: Access<'_>, dept
         list.iter().for_each(|item| feed_nested(&item, keep_text, with, depth + 1));
     } else if payload::is_object(chunk) {
         feed_object(chunk, keep_text, with);
-    } else if let Ok(buffer) = pyo3::buffer::PyBuffer::<u8>::get(chunk) {
-        let bytes = buffer.to_vec(chunk.py()).unwrap_or_default();
-        with(&mut |stream| stream.feed(&bytes));
+    } else if chunk.is_instance_of::<PyByteArray>() || chunk.is_instance_of::<PyMemoryView>() {
+        // A copy: what the object shows may change while it is read, and the limited API has no buffers before 3.11.
+        if let Ok(Ok(bytes)) = chunk.py().get_type::<PyBytes>().call1((chunk,)).map(Bound::cast_into::<PyBytes>) {
+            with(&mut |stream| stream.feed(bytes.as_bytes()));
+        }
     } else {
         HEALTH.add(Reason::Unreadable);
     }
