@@ -2,6 +2,8 @@
 
 import asyncio
 import copy
+import gc
+import weakref
 
 import numpy as np
 import openai
@@ -208,15 +210,31 @@ async def test_afterwards_the_lightrag_is_the_same_object_by_object(server, tmp_
     await rag.finalize_storages()
 
 
-async def test_a_role_that_is_reconfigured_meanwhile_stays_metered_and_is_left_clean(server, rag):
+@pytest.mark.parametrize("roles", [["query"], ["extract", "keyword", "query", "vlm"]], ids=["one role", "all roles"])
+async def test_roles_that_are_reconfigured_meanwhile_stay_metered_and_are_left_clean(server, rag, roles):
     async with track_lightrag_operations(rag) as tracked:
-        await rag.aupdate_llm_role_config("query", max_async=2)
+        for role in roles:
+            await rag.aupdate_llm_role_config(role, max_async=2)
         await ask(tracked, "Say it plainly", "bypass")
         assert_exact(tracked.get_token_tracker().get_usage(), server.totals())
-        metered = rag._role_llm_states["query"].wrapped
-    assert rag._role_llm_states["query"].wrapped is not metered
+        metered = [rag._role_llm_states[role].wrapped for role in roles]
+    assert "_wrap_llm_role_func" not in vars(rag)
+    assert all(rag._role_llm_states[role].wrapped not in metered for role in roles)
     await ask(rag, "And unmetered", "bypass")
     assert tracked.get_token_tracker().get_usage()["call_count"] == 1
+    await ask(tracked, "And metered again", "bypass")
+    assert tracked.get_token_tracker().get_usage()["call_count"] == 2
+
+
+async def test_a_lightrag_that_is_dropped_is_not_kept_alive_by_its_meter(server, tmp_path):
+    rag = LightRAG(**on_the_stub(server, tmp_path))
+    await rag.initialize_storages()
+    install(rag)  # and never taken back
+    await rag.finalize_storages()
+    gone = weakref.ref(rag)
+    del rag
+    gc.collect()
+    assert gone() is None
 
 
 async def test_plain_calls_count_while_installed_and_not_after(server, rag):

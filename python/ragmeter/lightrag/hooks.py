@@ -56,15 +56,11 @@ def install(rag: Any) -> None:
     """
     with _lock:
         hooks = _hooks_of(rag)
-        if hooks is None:
-            _check(rag)
+        if hooks is None or (hooks.holders == 0 and not hooks.patches.fit()):
+            hooks = _Hooks(rag)
+        if hooks.holders == 0:
             _observe()
-            hooks = _Hooks()
-            try:
-                hooks.install(rag)
-            except BaseException:
-                hooks.remove(rag)
-                raise
+            hooks.patches.apply()
         hooks.holders += 1
 
 
@@ -72,7 +68,7 @@ def uninstall(rag: Any) -> None:
     """Take back one `install`. After the last one the LightRAG is the same, object by object, as before the first."""
     with _lock:
         hooks = _hooks_of(rag)
-        if hooks is not None:
+        if hooks is not None and hooks.holders > 0:
             hooks.holders -= 1
             if hooks.holders == 0:
                 hooks.remove(rag)
@@ -93,16 +89,6 @@ class held:  # noqa: N801 - reads as a verb
         uninstall(self._rag)
 
 
-def _check(rag: Any) -> None:
-    missing = [name for name in _REQUIRED if not hasattr(rag, name)]
-    if missing:
-        msg = (
-            f"ragmeter cannot meter this release of LightRAG: {type(rag).__name__} has no {', '.join(missing)}. "
-            "Releases 1.5.0 and later fit."
-        )
-        raise RuntimeError(msg)
-
-
 def _observe() -> None:
     """Switch on the observer of the SDK that LightRAG's bindings use, if it is there."""
     if "openai" not in instrumented() and importlib.util.find_spec("openai") is not None:
@@ -110,79 +96,97 @@ def _observe() -> None:
 
 
 def _hooks_of(rag: Any) -> _Hooks | None:
-    """The hooks that are in `rag`. They hang on what they installed there, so that they live and die with it."""
-    hooks: _Hooks | None = getattr(vars(rag).get("_wrap_llm_role_func"), "ragmeter_hooks", None)
-    return hooks
+    """The hooks of a LightRAG, if it ever had any.
+
+    They hang on the functions behind its roles, LightRAG's own and those that stand in for them, so that they live and
+    die with it.
+    """
+    states = getattr(rag, "_role_llm_states", None) or {}
+    found = (getattr(state.wrapped, "ragmeter_hooks", None) for state in states.values())
+    return next((hooks for hooks in found if hooks is not None), None)
 
 
 class _Hooks:
-    """The hooks in one LightRAG."""
+    """The hooks of one LightRAG: what stands in for what, made once and put in place for each operation."""
 
-    def __init__(self) -> None:
+    def __init__(self, rag: Any) -> None:
+        missing = [name for name in _REQUIRED if not hasattr(rag, name)]
+        if missing:
+            msg = (
+                f"ragmeter cannot meter this release of LightRAG: {type(rag).__name__} has no {', '.join(missing)}. "
+                "Releases 1.5.0 and later fit."
+            )
+            raise RuntimeError(msg)
         self.holders = 0
-        self._patches = Patches()
-        self._roles: dict[str, Any] = {}
-        """Role: the metered function that stands in for LightRAG's."""
-
-    def install(self, rag: Any) -> None:
-        owners = Owners()
-        wrap = _role_wrapper(weakref.ref(rag))
-        wrap.ragmeter_hooks = self  # type: ignore[attr-defined]
-        self._patches.set(rag, "_wrap_llm_role_func", wrap)
-        for role, state in rag._role_llm_states.items():
-            own = state.wrapped
-            if _stand_in(own) is None:
-                rag._rebuild_single_role_llm_func(role)
-                own.ragmeter_stand_in = state.wrapped
-                state.wrapped = own
-            self._roles[role] = _stand_in(own)
-            self._patches.set(state, "wrapped", _stand_in(own))
-        embed = rag.embedding_func
-        if embed is not None:
-            call = functools.partial(_embedding_call, getattr(embed, "model_name", None))
-            metered = _queue(rag, "embedding", embed.func, call)
-            metered.ragmeter_owners = owners
-            self._patches.set(embed, "func", metered)
-            owners.install(rag, self._patches)
+        self.patches = Patches()
+        self._plan_roles(rag)
+        if rag.embedding_func is not None:
+            self._plan_embedding(rag, rag.embedding_func)
         if rag.rerank_model_func is not None:
-            metered = _queue(rag, "rerank", rag.rerank_model_func, _rerank_call)
-            # Queries read it from the configuration that the storages have shared since the LightRAG was made.
-            for config in _storage_configs(rag):
-                if config.get("rerank_model_func") is rag.rerank_model_func:
-                    self._patches.set_item(config, "rerank_model_func", metered)
-            self._patches.set(rag, "rerank_model_func", metered)
+            self._plan_rerank(rag, rag.rerank_model_func)
+
+    def _plan_roles(self, rag: Any) -> None:
+        wrap = _role_wrapper(weakref.ref(rag), self)
+        self.patches.plan(rag, "_wrap_llm_role_func", wrap)
+        building = Patches()
+        building.plan(rag, "_wrap_llm_role_func", wrap)
+        for state in rag._role_llm_states.values():
+            building.plan(state, "wrapped", state.wrapped)
+        building.apply()
+        try:
+            for role, state in rag._role_llm_states.items():
+                own = state.wrapped
+                if not hasattr(own, "ragmeter_stand_in"):
+                    rag._rebuild_single_role_llm_func(role)
+                    own.ragmeter_stand_in, state.wrapped = state.wrapped, own
+                metered = own.ragmeter_stand_in
+                own.ragmeter_hooks = metered.ragmeter_hooks = self
+                self.patches.plan(state, "wrapped", metered)
+        finally:
+            building.undo()
+
+    def _plan_embedding(self, rag: Any, embed: Any) -> None:
+        owners = Owners()
+        call = functools.partial(_embedding_call, getattr(embed, "model_name", None))
+        metered = _stand_in(rag, "embedding", embed.func, call)
+        metered.ragmeter_owners = owners
+        self.patches.plan(embed, "func", metered)
+        owners.plan(rag, self.patches)
+
+    def _plan_rerank(self, rag: Any, own: Any) -> None:
+        metered = _stand_in(rag, "rerank", own, _rerank_call)
+        self.patches.plan(rag, "rerank_model_func", metered)
+        # Queries read it from the configuration that the storages have shared since the LightRAG was made.
+        for config in _storage_configs(rag):
+            if config.get("rerank_model_func") is own:
+                self.patches.plan(config, "rerank_model_func", metered)
 
     def remove(self, rag: Any) -> None:
-        rebuilt = [
-            role
-            for role, state in rag._role_llm_states.items()
-            if state.wrapped is not self._roles.get(role, state.wrapped)
-        ]
-        self._patches.undo()
-        for role in rebuilt:  # LightRAG has changed the role meanwhile, through our wrapper; now without it
-            rag._rebuild_single_role_llm_func(role)
+        if not self.patches.undo():
+            # LightRAG has rebuilt a role meanwhile, through our wrapper; now without it.
+            for role, state in rag._role_llm_states.items():
+                if hasattr(state.wrapped, "ragmeter_metered"):
+                    rag._rebuild_single_role_llm_func(role)
 
 
-def _role_wrapper(rag_ref: weakref.ref[Any]) -> Callable[..., Any]:
+def _role_wrapper(rag_ref: weakref.ref[Any], hooks: _Hooks) -> Callable[..., Any]:
     def _wrap_llm_role_func(role_name: str, raw_func: Function, *args: Any, **kwargs: Any) -> Any:
         rag: Any = rag_ref()
         queued = type(rag)._wrap_llm_role_func(rag, role_name, _inner(raw_func), *args, **kwargs)
-        return _outer(queued, functools.partial(_model_call, role_name, getattr(rag, "llm_model_name", None)))
+        metered = _outer(queued, functools.partial(_model_call, role_name, getattr(rag, "llm_model_name", None)))
+        metered.ragmeter_hooks = hooks  # type: ignore[attr-defined]
+        return metered
 
     return _wrap_llm_role_func
 
 
-def _stand_in(own: Any) -> Any:
-    """The metered function that stands in for LightRAG's queued function `own`, if there is one.
+def _stand_in(rag: Any, name: str, own: Any, open_ticket: Callable[[Any, Any, Any], _Ticket]) -> Any:
+    """Return the metered function that stands in for `own`, LightRAG's queued function of that name.
 
-    It is kept on the function itself: it has a queue with workers of its own, is used again, and dies with it.
+    It has a queue with workers of its own. It is kept on the function that it stands in for, is used again, and dies
+    with it.
     """
-    return getattr(own, "ragmeter_stand_in", None)
-
-
-def _queue(rag: Any, name: str, own: Any, open_ticket: Callable[[Any, Any, Any], _Ticket]) -> Any:
-    """Return the metered function that stands in for `own`, LightRAG's queued function of that name."""
-    if _stand_in(own) is None:
+    if not hasattr(own, "ragmeter_stand_in"):
         from lightrag.utils import priority_limit_async_func_call
 
         raw = getattr(own, "__wrapped__", own)
@@ -198,7 +202,7 @@ def _queue(rag: Any, name: str, own: Any, open_ticket: Callable[[Any, Any, Any],
             options = {key: value for key, value in options.items() if key in accepted}
             queued = priority_limit_async_func_call(limit, **options)(queued)
         own.ragmeter_stand_in = _outer(queued, open_ticket)
-    return _stand_in(own)
+    return own.ragmeter_stand_in
 
 
 def _storage_configs(rag: Any) -> list[dict[str, Any]]:
@@ -277,6 +281,7 @@ def _outer(queued: Function, open_ticket: Callable[[Any, Any, Any], _Ticket]) ->
             kwargs[_TICKET] = open_ticket(outer, args, kwargs)
         return await queued(*args, **kwargs)
 
+    outer.ragmeter_metered = True  # type: ignore[attr-defined]
     return outer
 
 

@@ -31,15 +31,15 @@ class Owners:
     def __init__(self) -> None:
         self._of: dict[str, dict[str, str]] = {}
 
-    def install(self, rag: Any, patches: Patches) -> None:
-        """Watch documents come and rows enter the buffers of `rag`."""
+    def plan(self, rag: Any, patches: Patches) -> None:
+        """Plan to watch documents come and rows enter the buffers of `rag`."""
         if hasattr(rag, "process_single_document"):
             own = type(rag).process_single_document
-            patches.set(rag, "process_single_document", _document_scope(weakref.ref(rag), own))
+            patches.plan(rag, "process_single_document", _document_scope(weakref.ref(rag), own))
         for name in _STORAGES:
             storage = getattr(rag, name, None)
             if storage is not None:
-                patches.set(storage, "upsert", self._upsert(weakref.ref(storage), type(storage).upsert))
+                patches.plan(storage, "upsert", self._upsert(weakref.ref(storage), type(storage).upsert))
 
     def _upsert(self, storage_ref: weakref.ref[Any], own: Callable[..., Any]) -> Callable[..., Any]:
         async def upsert(data: dict[str, dict[str, Any]], *args: Any, **kwargs: Any) -> Any:
