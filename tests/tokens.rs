@@ -97,7 +97,7 @@ fn a_batch_counts_each_text_by_itself() {
     for threads in [1, 2, 7] {
         assert_eq!(encoding.count_batch(&texts, threads), counts);
     }
-    assert_eq!(encoding.count_batch::<String>(&[], 4), []);
+    assert!(encoding.count_batch::<String>(&[], 4).is_empty());
 }
 
 #[test]

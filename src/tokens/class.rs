@@ -119,8 +119,8 @@ mod tests {
 
     #[test]
     fn ascii_has_the_same_classes() {
-        for byte in 0..128 {
-            assert_eq!(ASCII[byte], of(byte as u32), "{byte}");
+        for byte in 0..128_u8 {
+            assert_eq!(ASCII[usize::from(byte)], of(byte.into()), "{byte}");
         }
         assert_eq!((ASCII[9], ASCII[0]), (SPACE, OTHER));
     }
