@@ -9,15 +9,19 @@ from ragmeter._native import (
     Usage,
     UsageStream,
     count_tokens,
+    count_tokens_batch,
     current_scope,
     extract_usage,
+    truncate_tokens,
 )
 from ragmeter.context import bind, carry, current_run, label, resume, run
+from ragmeter.messages import MessageTokens, count_message_tokens
 from ragmeter.meter import health, record, record_tokens
 from ragmeter.observe import instrument, instrumented, uninstrument
 
 __all__ = [
     "Call",
+    "MessageTokens",
     "Run",
     "RunTotals",
     "Scope",
@@ -26,7 +30,9 @@ __all__ = [
     "UsageStream",
     "bind",
     "carry",
+    "count_message_tokens",
     "count_tokens",
+    "count_tokens_batch",
     "current_run",
     "current_scope",
     "extract_usage",
@@ -38,5 +44,6 @@ __all__ = [
     "record_tokens",
     "resume",
     "run",
+    "truncate_tokens",
     "uninstrument",
 ]

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["main"]
 
 _COMMANDS = {
+    "count": ("ragmeter.tokens_cli", "count the tokens of files and folders, exact and offline"),
     "demo": ("ragmeter.demo", "index documents and ask questions on a real LightRAG, and compare with the bill"),
 }
 """Name: module with `add_arguments(parser)` and `run(arguments) -> exit code`, and what it does."""

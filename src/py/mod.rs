@@ -22,7 +22,10 @@ mod _native {
     #[pymodule_export]
     use super::scope::{PyScope, current_scope};
     #[pymodule_export]
-    use super::tokens::{PyEncoding, count_tokens, get_encoding, list_encoding_names};
+    use super::tokens::{
+        PyCounter, PyEncoding, count_tokens, count_tokens_batch, count_until, get_encoding, list_encoding_names,
+        resolve_model, truncate_tokens,
+    };
     #[pymodule_export]
     use super::usage::PyUsage;
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ragmeter._native import Usage, count_tokens
+from ragmeter.messages import count_message_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -28,32 +29,31 @@ def estimate(operation: str | None, request: Mapping[str, Any], delivered: str |
     if operation == "embeddings":
         return estimate_texts(_texts(request.get("input")), model)
     if "messages" in request:
-        messages = [message for message in request["messages"] if isinstance(message, dict)]
-        return estimate_chat(_texts(messages), delivered, model, len(messages))
-    texts = [*_texts(request.get("instructions")), *_texts(request.get("input", request.get("prompt")))]
-    return estimate_chat(texts, delivered, model, 0)
+        sent: int | None = count_message_tokens(request["messages"], model or "", tools=request.get("tools")).tokens
+    else:
+        texts = [*_texts(request.get("instructions")), *_texts(request.get("input", request.get("prompt")))]
+        sent = _count(texts, model) if texts else None
+    return _usage(sent, delivered, model)
 
 
-def estimate_chat(
-    sent: Sequence[str | int | None], delivered: str | None, model: str | None, messages: int | None = None
-) -> Usage:
-    """Estimate a call of a language model from the texts of its messages and what it delivered.
+def estimate_chat(sent: Sequence[str | None], delivered: str | None, model: str | None) -> Usage:
+    """Estimate a call of a language model from the text of each message and what it delivered.
 
     Args:
-        sent: Texts, or token ids as they are; what is neither counts nothing.
+        sent: Text of each message; one without is left out. Each is framed by three tokens, and three more prime the
+            answer.
         delivered: Text that reached the caller; None if it is not known, and the output stays unknown.
         model: Model that was asked.
-        messages: How many messages the texts were in; None if each was one. Each is framed by three tokens, and three
-            more prime the answer.
     """
     texts = [text for text in sent if text]
-    if messages is None:
-        messages = len(texts)
-    tokens = _count(texts, model) + (3 * messages + 3 if messages else 0) if texts else None
+    return _usage(_count(texts, model) + 3 * len(texts) + 3 if texts else None, delivered, model)
+
+
+def _usage(sent: int | None, delivered: str | None, model: str | None) -> Usage:
     received = count_tokens(delivered, model) if delivered is not None else None
-    if tokens is None and received is None:
+    if sent is None and received is None:
         return Usage(origin="unknown")
-    return Usage(input_tokens=tokens, output_tokens=received, origin="estimated")
+    return Usage(input_tokens=sent, output_tokens=received, origin="estimated")
 
 
 def estimate_texts(texts: Sequence[str | int], model: str | None) -> Usage:
