@@ -5,6 +5,7 @@ SHELL := /bin/bash
 
 PYTHON ?= python3
 BIN := .venv/bin
+SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 RUST := Cargo.toml Cargo.lock pyproject.toml build.rs $(shell find src data -type f 2>/dev/null)
 OLDER_OPENAI := 1.109.1 2.54.0
@@ -48,8 +49,9 @@ wheel: .venv/.maturin ## Build the release wheel for every Python from 3.10 into
 clean: ## Remove what make made
 	rm -rf .venv target dist python/ragmeter/*.so
 
+# Debian's Python comes without venv.
 .venv/.ready:
-	$(PYTHON) -m venv .venv
+	$(PYTHON) -m venv .venv || { rm -rf .venv; $(SUDO) apt-get update -q; $(SUDO) apt-get install -q -y python3-venv; $(PYTHON) -m venv .venv; }
 	$(PIP) --upgrade pip
 	touch $@
 

@@ -2,6 +2,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -201,3 +202,19 @@ def test_a_call_that_several_share_is_one_call_and_told_apart_to_the_token():
     }
     assert [call.part for call in run.calls_list()] == [0, 1, 2]
     assert len({call.id for call in run.calls_list()}) == 1
+
+
+def test_records_from_many_threads_are_neither_lost_nor_doubled():
+    def work(role):
+        with ragmeter.label(role=role):
+            for _ in range(10_000):
+                ragmeter.record_tokens(7, 2)
+
+    with ragmeter.run() as run:
+        threads = [threading.Thread(target=ragmeter.bind(work), args=(f"role {number}",)) for number in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert (run.calls, run.usage.total_tokens) == (80_000, 720_000)
+    assert [totals.calls for totals in run.by("role").values()] == [10_000] * 8
