@@ -16,7 +16,7 @@ mod _native {
     #[pymodule_export]
     use super::extract::{PyStreamFilter, PyUsageStream, extract_usage, reading_health};
     #[pymodule_export]
-    use super::meter::{after_fork, count_error, health, record, record_tokens};
+    use super::meter::{after_fork, count_error, health, record, record_later, record_tokens};
     #[pymodule_export]
     use super::run::{PyCall, PyRun, PyRunTotals};
     #[pymodule_export]
