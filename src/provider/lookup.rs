@@ -21,7 +21,7 @@ const _: () = assert!(ROWS_LEN * 2 < SIZE, "the table stays half empty");
 impl Means {
     /// The slots that a member leads to, here or below. What stands twice is told twice; the first telling is void.
     pub(super) fn slots(self) -> Slots {
-        let below = |place: Option<Place>| place.and_then(|place| BELOW.get(place as usize)).map_or(0, |slots| slots.0);
+        let below = |place: Option<Place>| place.map_or(0, |place| place.slots().0);
         Slots(below(self.object) | below(self.items))
     }
 }
@@ -43,6 +43,11 @@ impl Place {
             }
             at += 1;
         }
+    }
+
+    /// The slots that can be told here or below.
+    pub(super) fn slots(self) -> Slots {
+        BELOW.get(self as usize).copied().unwrap_or_default()
     }
 
     #[cfg(feature = "python")]
