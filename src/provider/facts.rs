@@ -339,7 +339,8 @@ impl Facts {
 
     /// The cost in dollars that the provider states.
     pub(super) fn cost(&self) -> Option<Decimal> {
-        if let Some(ticks) = self.get(Slot::Ticks) {
+        // protobuf cannot tell 0 from nothing said.
+        if let Some(ticks) = self.get(Slot::Ticks).filter(|ticks| *ticks > 0) {
             return Decimal::new(u128::from(ticks), 10);
         }
         let cost = self.cost?;

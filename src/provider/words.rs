@@ -211,7 +211,7 @@ pub(super) const LISTED: &[(Place, &str, Means)] = &[
     (Usage, "TotalTokens", count(Slot::Total)),
     (Usage, "totalTokenCount", count(Slot::GeminiTotal)),
     (Usage, "total_token_count", count(Slot::GeminiTotal)),
-    (Usage, "prompt_tokens_details", object(InputDetails)),
+    (Usage, "prompt_tokens_details", object(InputDetails).or_items(InputModality)), // a list in google-genai
     (Usage, "prompt_token_details", object(InputDetails)),
     (Usage, "promptTokensDetails", object(InputDetails).or_items(InputModality)),
     (Usage, "promptTokenDetails", items(InputModality)),    // Gemini embeddings
