@@ -36,8 +36,8 @@ impl Place {
             let row = usize::from(*TABLE.get(at & (SIZE - 1))?);
             if *KEYS.get(row)? == key {
                 let row = ROWS.get(row)?;
-                // From 4 to 16 bytes the key says it all.
-                if (4..=16).contains(&name.len()) || row.name.as_bytes() == name {
+                // From 4 to 24 bytes the key says it all.
+                if (4..=24).contains(&name.len()) || row.name.as_bytes() == name {
                     return Some(&row.means);
                 }
             }
@@ -57,10 +57,11 @@ impl Place {
     }
 }
 
-/// The first and the last bytes of a name, its length and its place.
+/// The first, the next and the last bytes of a name, its length and its place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Key {
     head: u64,
+    middle: u64,
     tail: u64,
     rest: u64,
 }
@@ -79,7 +80,14 @@ impl Key {
         } else {
             (0, 0)
         };
-        Self { head, tail, rest: (name.len() as u64) << 8 | place as u64 }
+        let middle = match name.split_at_checked(8) {
+            Some((_, behind)) if name.len() > 16 => match behind.first_chunk::<8>() {
+                Some(middle) => u64::from_le_bytes(*middle),
+                None => 0,
+            },
+            _ => 0,
+        };
+        Self { head, middle, tail, rest: (name.len() as u64) << 8 | place as u64 }
     }
 
     #[inline]
@@ -95,7 +103,7 @@ impl Key {
 
 #[allow(clippy::indexing_slicing)] // run by the compiler
 const fn keys() -> [Key; ROWS_LEN] {
-    let mut keys = [Key { head: 0, tail: 0, rest: 0 }; ROWS_LEN];
+    let mut keys = [Key { head: 0, middle: 0, tail: 0, rest: 0 }; ROWS_LEN];
     let mut row = 0;
     while row < ROWS_LEN {
         keys[row] = Key::new(LISTED[row].0, LISTED[row].1.as_bytes());

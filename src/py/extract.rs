@@ -78,7 +78,7 @@ fn read(answer: &Bound<'_, PyAny>, hints: &Hints<'_>) -> Option<Usage> {
         let mut facts = Facts::default();
         payload::tell(answer, &mut facts, &mut Collector::default());
         if facts.is_plain() {
-            return crate::provider::usage(&facts, hints);
+            return crate::provider::usage_of(&mut facts, hints);
         }
     }
     let mut stream = UsageStream::new(*hints);
