@@ -316,7 +316,8 @@ impl Facts {
                 self.sum(Some(Slot::ModelInput), input);
                 self.sum(Some(Slot::ModelOutput), output);
             }
-            Place::Iteration if self.iterations.len() < MOST_ITERATIONS => {
+            Place::Iteration if self.iterations.len() >= MOST_ITERATIONS => self.malformed = true,
+            Place::Iteration => {
                 let iteration = Iteration {
                     label,
                     model: self.item_model.take(),
