@@ -2,6 +2,8 @@
 
 #![allow(dead_code)] // not every test uses all of them
 
+pub(crate) mod check;
+
 /// Bodies, one a dialect, with input, output, cache reads, cache writes and reasoning (-1 where unknown).
 pub(crate) const BODIES: &[(&str, [i64; 5])] = &[
     // OpenAI chat, embeddings, responses, images, transcription, assistants.
