@@ -23,7 +23,6 @@ __all__ = [
     "get_encoding",
     "health",
     "list_encoding_names",
-    "reading_health",
     "record",
     "record_later",
     "record_tokens",
@@ -56,9 +55,6 @@ def extract_usage(
     Returns:
         The usage, or `None` if the answer says nothing of it.
     """
-
-def reading_health() -> dict[str, int]:
-    """What went wrong while reading, and how often, since the process began."""
 
 @final
 class UsageStream:

@@ -14,7 +14,7 @@ mod _native {
     use pyo3::prelude::{Bound, PyModule, PyModuleMethods, PyResult};
 
     #[pymodule_export]
-    use super::extract::{PyStreamFilter, PyUsageStream, extract_usage, reading_health};
+    use super::extract::{PyStreamFilter, PyUsageStream, extract_usage};
     #[pymodule_export]
     use super::meter::{after_fork, count_error, health, record, record_later, record_tokens};
     #[pymodule_export]
