@@ -3,7 +3,7 @@
     python benches/tokens.py [--texts FOLDER] [--quick]
 
 FOLDER holds NAME.txt for each kind of text; without it there are only English and code from the standard library, and
-what is generated. Numbers are the best of some rounds; read the ratios. `pip install --group bench` brings the peers.
+what is generated. Numbers are the best of some rounds; read the ratios. `make bench` brings the peers.
 """
 
 import argparse
@@ -23,6 +23,8 @@ import threading
 import time
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parent.parent / "tools"))
+
 import parity
 
 from ragmeter.tokens import count_tokens_batch, get_encoding
@@ -40,7 +42,7 @@ def main() -> None:
     folder = Path(tempfile.mkdtemp())
     tiktoken = parity.oracle(folder)
     print(f"Python {platform.python_version()}, {platform.machine()}, {os.cpu_count()} processors")
-    names = ["ragmeter", "tiktoken", "gigatoken", "fastokens", "quicktok-v1", "toktok-rs"]
+    names = ["ragmeter", "tiktoken", "gigatoken", "fastokens", "quicktok-v1"]
     print(", ".join(f"{name} {version(name)}" for name in names))
     texts = natural(args.texts)
     rounds = 2 if args.quick else ROUNDS
@@ -203,7 +205,8 @@ def first_use(encodings: list[str]) -> None:
     memory = (
         "def rss(): return int(open('/proc/self/statm').read().split()[1]) * 4096 / 2**20\n"
         "from ragmeter.tokens import get_encoding\nbefore = rss()\nencoding = get_encoding({!r})\n"
-        "for text in open(__import__('pydoc_data.topics').topics.__file__, errors='replace'): encoding.count(text + '中文')\n"
+        "from pydoc_data import topics\n"
+        "for text in open(topics.__file__, errors='replace'): encoding.count(text + '中文')\n"
         "encoding.count('a' * 1000)\nprint(rss() - before)"
     )
     for name in encodings:
