@@ -236,7 +236,7 @@ impl PyRunTotals {
 
 /// One request to a model API.
 #[pyclass(name = "Call", module = "ragmeter", frozen)]
-pub(super) struct PyCall(Call);
+pub(super) struct PyCall(pub(super) Call);
 
 #[pymethods]
 impl PyCall {
