@@ -21,6 +21,8 @@ _lock = threading.RLock()
 _waiting: dict[str, list[Heard]] = {}
 _provided: dict[str, Heard] = {}
 _asking = threading.local()
+_late: set[str] = set()
+"""Modules whose code was running when somebody began to wait for them; looked after at the next import."""
 
 
 def when_imported(name: str, hear: Heard) -> None:
@@ -29,12 +31,28 @@ def when_imported(name: str, hear: Heard) -> None:
     What `hear` raises is raised where the module is imported; guard it.
     """
     with _lock:
-        module = sys.modules.get(name)
-        if module is None or getattr(getattr(module, "__spec__", None), "_initializing", False):
+        module = _arrived(name)
+        if module is None:
             _waiting.setdefault(name, []).append(hear)
+            if name in sys.modules:
+                _late.add(name)
             _listen()
             return
     hear(module)
+
+
+def _arrived(name: str) -> ModuleType | None:
+    """Return the module if its code has run to the end."""
+    module = sys.modules.get(name)
+    return None if getattr(getattr(module, "__spec__", None), "_initializing", False) else module
+
+
+def _tell(name: str, module: ModuleType) -> None:
+    with _lock:
+        functions = _waiting.pop(name, [])
+        _late.discard(name)
+    for hear in functions:
+        hear(module)
 
 
 def provide(name: str, fill: Heard) -> None:
@@ -66,6 +84,9 @@ class _Finder(importlib.abc.MetaPathFinder):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
+        for name in list(_late):
+            if (module := _arrived(name)) is not None:
+                _tell(name, module)
         if (fullname not in _waiting and fullname not in _provided) or getattr(_asking, "on", False):
             return None
         if fullname in _provided:
@@ -112,7 +133,4 @@ class _Loader(importlib.abc.Loader):
             module.__spec__.loader = self._loader
         module.__loader__ = self._loader
         self._loader.exec_module(module)
-        with _lock:
-            functions = _waiting.pop(self._name, [])
-        for hear in functions:
-            hear(module)
+        _tell(self._name, module)
