@@ -252,6 +252,12 @@ impl PyCall {
         self.0.at
     }
 
+    /// Id of the innermost run around it.
+    #[getter]
+    fn run(&self) -> Option<String> {
+        self.0.run.map(|id| id.to_string())
+    }
+
     /// 1 for the first try of the host, 2 for the next, …
     #[getter]
     fn attempt(&self) -> u32 {
