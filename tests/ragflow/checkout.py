@@ -15,10 +15,8 @@ class Stub(types.ModuleType):
     def __getattr__(self, name):
         if name.startswith("__"):
             raise AttributeError(name)
-        if name[:1].isupper():  # a class, which others derive from
-            value = type(name, (Anything,), {})
-        else:
-            value = MagicMock(name=f"{self.__name__}.{name}")
+        is_class = name[:1].isupper()  # others derive from it
+        value = type(name, (Anything,), {}) if is_class else MagicMock(name=f"{self.__name__}.{name}")
         setattr(self, name, value)
         return value
 
@@ -30,7 +28,7 @@ class Meta(type):
         return MagicMock(name=name)
 
 
-class Anything(Exception, metaclass=Meta):
+class Anything(Exception, metaclass=Meta):  # noqa: N818
     """Can be derived from, made with anything, raised and caught; has every attribute."""
 
     def __init__(self, *args, **kwargs):

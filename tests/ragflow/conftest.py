@@ -30,6 +30,7 @@ def import_host():
         "base": "agent.component.base",
         "tools": "agent.tools.base",
         "canvas": "agent.canvas",
+        "canvas_service": "api.db.services.canvas_service",
     }
     return SimpleNamespace(**{name: importlib.import_module(page) for name, page in pages.items()})
 

@@ -5,6 +5,7 @@ The letters are those of the list of escapes that were measured in RAGFlow; see 
 
 import asyncio
 import contextlib
+import json
 import threading
 import time
 
@@ -644,3 +645,26 @@ async def test_exceptions_of_the_caller_end_the_run(kit):
                     raise RuntimeError("the caller's own")
     kit.assert_exact()
     assert len(kit.runs) == 1
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_the_endpoint_in_openais_shape_tells_the_bill(kit, stream):
+    bundle = kit.bundle()
+
+    async def work(component):
+        await chat(bundle)
+        return bundle.async_chat_streamly_delta("Be brief.", history())
+
+    canvas = kit.canvas(work)
+    answers = [answer async for answer in kit.host.canvas_service.completion_openai(canvas, ASK, stream)]
+    if stream:
+        assert answers[-1] == "data: [DONE]\n\n"
+        answer = json.loads(answers[-2].removeprefix("data: "))
+    else:
+        (answer,) = answers
+    prompt, completion, _ = kit.billed()
+    usage = answer["usage"]
+    counts = [usage[f"{name}_tokens"] for name in ("prompt", "completion", "total")]
+    assert counts == [prompt, completion, prompt + completion]
+    assert answer["choices"]
+    kit.assert_exact()

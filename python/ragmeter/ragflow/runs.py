@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import TYPE_CHECKING, Any
 
 from ragmeter import arrival
@@ -10,6 +11,7 @@ from ragmeter.ragflow import calls, threads
 from ragmeter.ragflow.bundle import install_bundle, install_model
 from ragmeter.ragflow.canvas import install_canvas, install_component, install_tools
 from ragmeter.ragflow.hooks import Hooks
+from ragmeter.ragflow.openai_door import install_openai
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,7 +49,42 @@ FUNCTIONS: dict[str, Callable[[Any], Any]] = {
 _replaced = Hooks()
 _observed: set[str] = set()
 """SDKs that nobody observed before."""
-_hooks: list[Callable[[ModuleType], object]] = []
+_canvas_hook: list[Callable[[ModuleType], object]] = []
+
+
+def _bundle(module: ModuleType) -> None:
+    install_bundle(_replaced, module.LLMBundle)
+
+
+def _models(module: ModuleType) -> None:
+    for name in ("Base", "LiteLLMBase"):
+        model = getattr(module, name, None)
+        if isinstance(model, type) and "last_usage" not in vars(model):
+            install_model(_replaced, model)
+
+
+def _component(module: ModuleType) -> None:
+    if isinstance(getattr(module, "ComponentBase", None), type):
+        install_component(_replaced, module.ComponentBase)
+
+
+def _tools(module: ModuleType) -> None:
+    if isinstance(getattr(module, "LLMToolPluginCallSession", None), type):
+        install_tools(_replaced, module.LLMToolPluginCallSession)
+
+
+def _openai_door(module: ModuleType) -> None:
+    if inspect.isasyncgenfunction(getattr(module, "completion_openai", None)):
+        install_openai(_replaced, module)
+
+
+_HOOKS = {
+    "api.db.services.llm_service": _bundle,
+    "rag.llm.chat_model": _models,
+    "agent.component.base": _component,
+    "agent.tools.base": _tools,
+    "api.db.services.canvas_service": _openai_door,
+}
 
 
 def install(*, keep_calls: int = 0, on_run: Callable[[Any], object] | None = None) -> None:
@@ -56,43 +93,21 @@ def install(*, keep_calls: int = 0, on_run: Callable[[Any], object] | None = Non
     def canvas(module: ModuleType) -> None:
         install_canvas(_replaced, module.Canvas, keep_calls=keep_calls, on_run=on_run)
 
-    def bundle(module: ModuleType) -> None:
-        install_bundle(_replaced, module.LLMBundle)
-
-    def models(module: ModuleType) -> None:
-        for name in ("Base", "LiteLLMBase"):
-            model = getattr(module, name, None)
-            if isinstance(model, type) and "last_usage" not in vars(model):
-                install_model(_replaced, model)
-
-    def component(module: ModuleType) -> None:
-        if isinstance(getattr(module, "ComponentBase", None), type):
-            install_component(_replaced, module.ComponentBase)
-
-    def tools(module: ModuleType) -> None:
-        if isinstance(getattr(module, "LLMToolPluginCallSession", None), type):
-            install_tools(_replaced, module.LLMToolPluginCallSession)
-
     threads.install(_replaced)
     before = instrumented()
     instrument()
     _observed.update(instrumented() - before)
-    for name, hook in (
-        ("agent.canvas", canvas),
-        ("api.db.services.llm_service", bundle),
-        ("rag.llm.chat_model", models),
-        ("agent.component.base", component),
-        ("agent.tools.base", tools),
-    ):
-        _hooks.append(hook)
+    _canvas_hook.append(canvas)
+    arrival.when_imported("agent.canvas", canvas)
+    for name, hook in _HOOKS.items():
         arrival.when_imported(name, hook)
 
 
 def uninstall() -> None:
     """Put back everything."""
-    for hook in _hooks:
+    for hook in (*_HOOKS.values(), *_canvas_hook):
         arrival.forget(hook)
-    _hooks.clear()
+    _canvas_hook.clear()
     _replaced.undo()
     if _observed:
         uninstrument(*_observed)
