@@ -57,6 +57,10 @@ test-ragflow: .venv/ragflow/.ready .venv/.maturin ## Test against a real RAGFlow
 bench: .venv/.release .venv/.demo-tools .venv/.bench-tools ## Measure, side by side with the usual ways and the peers
 	for page in benches/*.py; do echo "── $$page"; $(BIN)/python $$page; done
 
+.PHONY: fuzz
+fuzz: ## Break what the readers read, 20 million times
+	RAGMETER_FUZZ_RUNS=$${RAGMETER_FUZZ_RUNS:-20000000} cargo test --quiet --release --test fuzz
+
 .PHONY: wheel
 wheel: .venv/.maturin ## Build the release wheel for every Python from 3.10 into dist
 	$(BIN)/maturin build --release --features abi3 --out dist

@@ -5,6 +5,7 @@ semantics. Run with `make bench`.
 """
 
 import json
+import resource
 import sys
 import timeit
 
@@ -109,10 +110,10 @@ EMBEDDINGS = {
 
 def best(statement, peer, least=0.05):
     """Seconds a run of both, measured alternately so that both see the same machine."""
-    times = []
     numbers = [max(1, int(least / max(timeit.timeit(f, number=20) / 20, 1e-9))) for f in (statement, peer)]
-    for _ in range(ROUNDS):
-        times.append([timeit.timeit(f, number=n) / n for f, n in zip((statement, peer), numbers, strict=True)])
+    times = [
+        [timeit.timeit(f, number=n) / n for f, n in zip((statement, peer), numbers, strict=True)] for _ in range(ROUNDS)
+    ]
     return tuple(map(min, zip(*times, strict=True)))
 
 
@@ -201,9 +202,17 @@ def main():
             stream.feed(piece)
 
     mine, peer = best(feed, lambda: [piece.count(b"\n") for piece in pieces])
-    print(
-        f"{'64-KiB pieces of a stream : bytes.count':56} {len(many) / mine / 1e6:10.0f} MB/s {len(many) / peer / 1e6:10.0f} MB/s {peer / mine:9.2f} x   0.1 x"
-    )
+    ours, theirs = (f"{len(many) / seconds / 1e6:10.0f} MB/s" for seconds in (mine, peer))
+    print(f"{'64-KiB pieces of a stream : bytes.count':56} {ours} {theirs} {peer / mine:9.2f} x   0.1 x")
+
+    for size, total in ((7, 2**24), (65536, 2**30)):
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        stream, small = ragmeter.UsageStream(), [many[at : at + size] for at in range(0, 7 * 65536, size)]
+        for _ in range(total // (7 * 65536)):
+            for piece in small:
+                stream.feed(piece)
+        grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+        print(f"{total / 2**20:.0f} MiB in pieces of {size} bytes: memory grew by {grown} KiB")
 
 
 if __name__ == "__main__":

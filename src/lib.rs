@@ -34,7 +34,7 @@ pub use call::{Call, Dim, Labels};
 pub use id::Id;
 pub use meter::{Meter, Scope, meter};
 pub use provider::Hints;
-pub use run::{Listener, Run, Totals};
+pub use run::{Deferred, Listener, Run, Totals};
 pub use stream::{StreamFilter, UsageStream, read_usage};
 pub use unit::Unit;
 pub use usage::{Counts, Flag, Flags, Origin, Usage};

@@ -27,8 +27,8 @@ __all__ = [
     "list_encoding_names",
     "num_tokens_from_string",
     "num_tokens_from_string_exact",
-    "reading_health",
     "record",
+    "record_later",
     "record_run_token_usage",
     "record_tokens",
     "resolve_model",
@@ -67,9 +67,6 @@ def extract_usage(
     Returns:
         The usage, or `None` if the answer says nothing of it.
     """
-
-def reading_health() -> dict[str, int]:
-    """What went wrong while reading, and how often, since the process began."""
 
 @final
 class UsageStream:
@@ -343,6 +340,7 @@ def record(
 def record_tokens(
     input_tokens: int | None = None, output_tokens: int | None = None, model: str | None = None
 ) -> None: ...
+def record_later(scope: Scope | None, function: Callable[[], object]) -> None: ...
 def health() -> dict[str, int]: ...
 def count_error() -> None: ...
 def after_fork() -> None: ...

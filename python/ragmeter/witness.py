@@ -10,7 +10,7 @@ from __future__ import annotations
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
-from ragmeter._native import record
+from ragmeter._native import record, record_later
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,7 +49,7 @@ class OpenCall:
         self.exchanges: list[Exchange] = []
         self.heard: list[Usage] = []
         self.shares: list[tuple[dict[str, str], int]] | None = None
-        self._told: list[Usage | None] = []
+        self._told: list[Usage] = []
         self._closed = False
         self._before: OpenCall | None = None
 
@@ -74,13 +74,19 @@ class OpenCall:
         """Take what a token tracker was told."""
         self._told.append(usage)
 
-    def close(self, estimate: Callable[[], Usage | None]) -> None:
-        """End the call and record it, if no observer did. Ending it again does nothing."""
+    def close(self, estimate: Callable[[], Usage] | None) -> None:
+        """End the call and record it, if no observer did. Ending it again does nothing.
+
+        Args:
+            estimate: Returns the usage where nobody has said anything; None where such a call costs nothing. It is
+                called when somebody asks for a total, for counting a long prompt takes longer than all the rest.
+        """
         if self._closed:
             return
         self._closed = True
         if self.observed:
             return
-        for usage in self._told or [estimate()]:
-            if usage is not None:
-                record(usage, scope=self.scope, shares=self.shares, **self.labels)
+        for usage in self._told:
+            record(usage, scope=self.scope, shares=self.shares, **self.labels)
+        if estimate is not None and not self._told:
+            record_later(self.scope, lambda: record(estimate(), scope=self.scope, shares=self.shares, **self.labels))

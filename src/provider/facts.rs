@@ -248,6 +248,11 @@ impl Facts {
         self.done |= matches!(self.kind, Kind::Ended | Kind::RealtimeDone);
     }
 
+    /// Whether an object called usage, or one like it, was heard.
+    pub(crate) fn says_usage(&self) -> bool {
+        self.any(Place::Usage.slots())
+    }
+
     /// Whether usage that stands in an object of `parent` is to be heard. Moonshot repeats it in a choice, where it
     /// counts only if the body has none of its own.
     #[inline]
@@ -255,13 +260,14 @@ impl Facts {
         if place as u8 != Place::Usage as u8 {
             return true;
         }
-        let said = self.known != 0 && super::says_usage(self);
         if parent == Place::Choice {
-            self.of_choice |= !said;
+            self.of_choice |= !self.says_usage();
             return self.of_choice;
         }
         if std::mem::take(&mut self.of_choice) {
-            self.forget(Slots::ALL);
+            self.forget(Place::Usage.slots());
+            (self.malformed, self.cost) = (false, None);
+            self.iterations.clear();
         }
         true
     }
@@ -310,7 +316,8 @@ impl Facts {
                 self.sum(Some(Slot::ModelInput), input);
                 self.sum(Some(Slot::ModelOutput), output);
             }
-            Place::Iteration if self.iterations.len() < MOST_ITERATIONS => {
+            Place::Iteration if self.iterations.len() >= MOST_ITERATIONS => self.malformed = true,
+            Place::Iteration => {
                 let iteration = Iteration {
                     label,
                     model: self.item_model.take(),
@@ -333,7 +340,8 @@ impl Facts {
 
     /// The cost in dollars that the provider states.
     pub(super) fn cost(&self) -> Option<Decimal> {
-        if let Some(ticks) = self.get(Slot::Ticks) {
+        // protobuf cannot tell 0 from nothing said.
+        if let Some(ticks) = self.get(Slot::Ticks).filter(|ticks| *ticks > 0) {
             return Decimal::new(u128::from(ticks), 10);
         }
         let cost = self.cost?;

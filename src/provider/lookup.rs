@@ -21,7 +21,7 @@ const _: () = assert!(ROWS_LEN * 2 < SIZE, "the table stays half empty");
 impl Means {
     /// The slots that a member leads to, here or below. What stands twice is told twice; the first telling is void.
     pub(super) fn slots(self) -> Slots {
-        let below = |place: Option<Place>| place.and_then(|place| BELOW.get(place as usize)).map_or(0, |slots| slots.0);
+        let below = |place: Option<Place>| place.map_or(0, |place| place.slots().0);
         Slots(below(self.object) | below(self.items))
     }
 }
@@ -36,13 +36,18 @@ impl Place {
             let row = usize::from(*TABLE.get(at & (SIZE - 1))?);
             if *KEYS.get(row)? == key {
                 let row = ROWS.get(row)?;
-                // From 4 to 16 bytes the key says it all.
-                if (4..=16).contains(&name.len()) || row.name.as_bytes() == name {
+                // From 4 to 24 bytes the key says it all.
+                if (4..=24).contains(&name.len()) || row.name.as_bytes() == name {
                     return Some(&row.means);
                 }
             }
             at += 1;
         }
+    }
+
+    /// The slots that can be told here or below.
+    pub(super) fn slots(self) -> Slots {
+        BELOW.get(self as usize).copied().unwrap_or_default()
     }
 
     #[cfg(feature = "python")]
@@ -52,10 +57,11 @@ impl Place {
     }
 }
 
-/// The first and the last bytes of a name, its length and its place.
+/// The first, the next and the last bytes of a name, its length and its place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Key {
     head: u64,
+    middle: u64,
     tail: u64,
     rest: u64,
 }
@@ -74,7 +80,14 @@ impl Key {
         } else {
             (0, 0)
         };
-        Self { head, tail, rest: (name.len() as u64) << 8 | place as u64 }
+        let middle = match name.split_at_checked(8) {
+            Some((_, behind)) if name.len() > 16 => match behind.first_chunk::<8>() {
+                Some(middle) => u64::from_le_bytes(*middle),
+                None => 0,
+            },
+            _ => 0,
+        };
+        Self { head, middle, tail, rest: (name.len() as u64) << 8 | place as u64 }
     }
 
     #[inline]
@@ -90,7 +103,7 @@ impl Key {
 
 #[allow(clippy::indexing_slicing)] // run by the compiler
 const fn keys() -> [Key; ROWS_LEN] {
-    let mut keys = [Key { head: 0, tail: 0, rest: 0 }; ROWS_LEN];
+    let mut keys = [Key { head: 0, middle: 0, tail: 0, rest: 0 }; ROWS_LEN];
     let mut row = 0;
     while row < ROWS_LEN {
         keys[row] = Key::new(LISTED[row].0, LISTED[row].1.as_bytes());

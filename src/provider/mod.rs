@@ -110,14 +110,42 @@ pub(crate) fn says_usage(facts: &Facts) -> bool {
 
 /// The usage that `facts` amount to; `None` if they say nothing of it.
 pub(crate) fn usage(facts: &Facts, hints: &Hints<'_>) -> Option<Usage> {
+    let mut others = Vec::new();
+    let usage = counted(facts, hints, &mut others)?;
+    Some(usage.with_about(About {
+        provider: hints.provider_name().map(Box::from),
+        model: facts.model.clone(),
+        response_id: facts.id.clone().or_else(|| facts.request_id.clone()),
+        service_tier: facts.tier.clone(),
+        cost: facts.cost().map(|cost| cost.to_string().into_boxed_str()),
+        others,
+    }))
+}
+
+/// The same, of facts that nobody needs afterwards.
+#[inline]
+pub(crate) fn usage_of(facts: &mut Facts, hints: &Hints<'_>) -> Option<Usage> {
+    let mut others = Vec::new();
+    let usage = counted(facts, hints, &mut others)?;
+    Some(usage.with_about(About {
+        provider: hints.provider_name().map(Box::from),
+        model: facts.model.take(),
+        response_id: facts.id.take().or_else(|| facts.request_id.take()),
+        service_tier: facts.tier.take(),
+        cost: facts.cost().map(|cost| cost.to_string().into_boxed_str()),
+        others,
+    }))
+}
+
+#[inline]
+fn counted(facts: &Facts, hints: &Hints<'_>, others: &mut Vec<Usage>) -> Option<Usage> {
     let mut dialect = *DIALECTS.iter().find(|dialect| facts.any(dialect.marks))?;
     if dialect.marks == openai::CHAT.marks {
         dialect = hints.chat(facts);
     }
     let mut flags = Flags::default();
     let mut counts = dialect.counts(facts, &mut flags);
-    let mut others = Vec::new();
-    anthropic::add_iterations(facts, &mut counts, &mut others);
+    anthropic::add_iterations(facts, &mut counts, others);
     settle_cache_writes(&mut counts);
     common_units(facts, &mut counts);
     if (facts.embeds || hints.has_no_output()) && counts.get(Unit::Output).is_none() {
@@ -131,14 +159,7 @@ pub(crate) fn usage(facts: &Facts, hints: &Hints<'_>) -> Option<Usage> {
     }
     let mut usage = Usage::new(counts, Origin::Reported);
     usage.flags = usage.flags.union(flags);
-    Some(usage.with_about(About {
-        provider: hints.provider_name().map(Box::from),
-        model: facts.model.clone(),
-        response_id: facts.id.clone().or_else(|| facts.request_id.clone()),
-        service_tier: facts.tier.clone(),
-        cost: facts.cost().map(|cost| cost.to_string().into_boxed_str()),
-        others,
-    }))
+    Some(usage)
 }
 
 /// Writes whose lifetime nobody states live five minutes, the default.

@@ -18,19 +18,19 @@ pub(super) const OLLAMA: Dialect = Dialect {
     ..PLAIN
 };
 
-/// watsonx and Titan, a list of results.
+/// watsonx, Titan and Vertex AI, a list of results.
 pub(super) const RESULTS: Dialect = Dialect {
     marks: Slots::of(&[Slot::ResultInput, Slot::ResultOutput, Slot::TitanInput]),
-    input: &[Slot::ResultInput, Slot::TitanInput],
-    output: &[Slot::ResultOutput],
+    input: &[Slot::ResultInput, Slot::TitanInput, Slot::MetricsInput, Slot::HeaderInput],
+    output: &[Slot::ResultOutput, Slot::TitanOutput, Slot::MetricsOutput, Slot::HeaderOutput],
     ..PLAIN
 };
 
 /// Llama on Bedrock.
 pub(super) const LLAMA: Dialect = Dialect {
     marks: Slots::of(&[Slot::LlamaPrompt, Slot::LlamaGeneration]),
-    input: &[Slot::LlamaPrompt],
-    output: &[Slot::LlamaGeneration],
+    input: &[Slot::LlamaPrompt, Slot::MetricsInput, Slot::HeaderInput],
+    output: &[Slot::LlamaGeneration, Slot::MetricsOutput, Slot::HeaderOutput],
     ..PLAIN
 };
 

@@ -155,6 +155,8 @@ slots! {
     Eval,
     /// Input (Titan).
     TitanInput,
+    /// Output (Titan, at the end of a stream).
+    TitanOutput,
     /// Input (Llama on Bedrock).
     LlamaPrompt,
     /// Output (Llama on Bedrock).

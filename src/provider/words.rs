@@ -9,8 +9,8 @@
 use super::slot::{Note, Slot};
 use Place::{
     BedrockMetrics, Billed, Body, CacheCreation, CacheDetail, CachedDetails, Candidate, Choice, CostDetails, Delta,
-    InputDetails, InputModality, Iteration, Message, Meta, Metrics, Model, OutputDetails, OutputModality, Said,
-    ServerTools, Tokens, ToolCall, ToolModality, Turn, Usage, Wrapped, XGroq,
+    InputDetails, InputModality, Iteration, Message, Meta, Metrics, Model, OutputDetails, OutputModality, Prediction,
+    Said, ServerTools, Tokens, ToolCall, ToolModality, Turn, Usage, Wrapped, XGroq,
 };
 
 /// A kind of object that usage stands in, or on the way to it.
@@ -49,6 +49,8 @@ pub(crate) enum Place {
     ToolModality,
     /// One result (watsonx, Titan).
     Result,
+    /// One prediction (Vertex AI).
+    Prediction,
     /// One model of an application (DashScope).
     Model,
     /// One choice.
@@ -195,6 +197,12 @@ pub(super) const LISTED: &[(Place, &str, Means)] = &[
     (Body, "prompt_eval_count", count(Slot::PromptEval)),
     (Body, "eval_count", count(Slot::Eval)),
     (Body, "inputTextTokenCount", count(Slot::TitanInput)),
+    (Body, "totalOutputTextTokenCount", count(Slot::TitanOutput)),
+    (Body, "predictions", items(Prediction)),               // Vertex AI
+    (Prediction, "embeddings", object(Prediction)),
+    (Prediction, "statistics", object(Place::Result)),
+    (Place::Result, "token_count", count(Slot::ItemInput)),
+    (Meta, "billableCharacterCount", count(Slot::Characters)),
     (Body, "prompt_token_count", count(Slot::LlamaPrompt)),
     (Body, "generation_token_count", count(Slot::LlamaGeneration)),
     (Body, "total_tokens", count(Slot::BodyTotal)),
@@ -211,7 +219,7 @@ pub(super) const LISTED: &[(Place, &str, Means)] = &[
     (Usage, "TotalTokens", count(Slot::Total)),
     (Usage, "totalTokenCount", count(Slot::GeminiTotal)),
     (Usage, "total_token_count", count(Slot::GeminiTotal)),
-    (Usage, "prompt_tokens_details", object(InputDetails)),
+    (Usage, "prompt_tokens_details", object(InputDetails).or_items(InputModality)), // a list in google-genai
     (Usage, "prompt_token_details", object(InputDetails)),
     (Usage, "promptTokensDetails", object(InputDetails).or_items(InputModality)),
     (Usage, "promptTokenDetails", items(InputModality)),    // Gemini embeddings

@@ -5,7 +5,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use pyo3::prelude::*;
-use pyo3::types::{PyByteArray, PyBytes, PyDict, PyList, PyMemoryView, PyString, PyTuple};
+use pyo3::types::{PyByteArray, PyBytes, PyList, PyMemoryView, PyString, PyTuple};
 
 use super::payload;
 use super::usage::PyUsage;
@@ -22,7 +22,7 @@ type Access<'a> = &'a mut dyn FnMut(&mut dyn FnMut(&mut UsageStream));
 
 /// Read the token usage out of a model's answer.
 ///
-/// Never raises on bad content: what cannot be read is `None` or has flags, and `reading_health()` counts why.
+/// Never raises on bad content: what cannot be read is `None` or has flags, and `health()` counts why.
 ///
 /// Args:
 ///     answer: An SDK's response object, a dict, a list of stream chunks, or the bytes or text of a JSON body, of
@@ -78,7 +78,7 @@ pub(super) fn read(answer: &Bound<'_, PyAny>, hints: &Hints<'_>) -> Option<Usage
         let mut facts = Facts::default();
         payload::tell(answer, &mut facts, &mut Collector::default());
         if facts.is_plain() {
-            return crate::provider::usage(&facts, hints);
+            return crate::provider::usage_of(&mut facts, hints);
         }
     }
     let mut stream = UsageStream::new(*hints);
@@ -273,14 +273,4 @@ impl PyStreamFilter {
     fn text(&self) -> Option<String> {
         self.lock().stream().text().map(String::from)
     }
-}
-
-/// What went wrong while reading, and how often, since the process began.
-#[pyfunction]
-pub(super) fn reading_health(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
-    let counts = PyDict::new(py);
-    for (reason, count) in HEALTH.iter() {
-        counts.set_item(reason.name(), count)?;
-    }
-    Ok(counts)
 }

@@ -1,5 +1,7 @@
 //! Recording and health for Python.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyInt};
 
@@ -8,6 +10,7 @@ use super::usage::PyUsage;
 use crate::call::{Dim, LabelsRef};
 use crate::health::HEALTH;
 use crate::meter::{Scope, meter};
+use crate::run::Deferred;
 use crate::unit::Unit;
 use crate::usage::{Counts, Origin, Usage};
 
@@ -108,6 +111,32 @@ pub(super) fn record_tokens(
     let mut labels = LabelsRef::default();
     labels.set(Dim::Model, model);
     meter().hand_on(scope, labels, &Usage::new(counts, origin), 1);
+}
+
+/// A Python function that records a call when it is called, once.
+struct PyDeferred(Mutex<Option<Py<PyAny>>>);
+
+impl Deferred for PyDeferred {
+    fn settle(&self) {
+        let function = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(function) = function {
+            Python::attach(|py| {
+                if function.call0(py).is_err() {
+                    meter().health.count_error();
+                }
+            });
+        }
+    }
+}
+
+/// Has `function` record a call when somebody asks a run of `scope` for a total, at once where no run is active.
+///
+/// For estimates: counting a long prompt takes longer than everything else that metering does. Errors of the function
+/// are counted in `health()` and go no further.
+#[pyfunction]
+pub(super) fn record_later(scope: Option<&PyScope>, function: Py<PyAny>) {
+    let call: Arc<dyn Deferred> = Arc::new(PyDeferred(Mutex::new(Some(function))));
+    meter().defer(scope.map(|scope| &*scope.scope), &call);
 }
 
 /// A count; `None`, counted as dropped, for what is none.

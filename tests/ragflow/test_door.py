@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import types
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -91,6 +92,21 @@ def test_a_name_under_another_name_is_replaced_too(host_path):
     assert host.canvas.shorten is ragflow.truncate
     ragflow.uninstall()
     assert host.canvas.shorten is original
+
+
+def test_the_users_own_imports_of_ragmeter_are_left_alone(host_path):
+    mine = types.ModuleType("mine")
+    mine.record, mine.usage = ragflow.record_run_token_usage, ragflow.usage_from_response
+    sys.modules["mine"] = mine
+    try:
+        for _ in range(2):
+            ragflow.install(runs=True)
+            import_host()
+            ragflow.uninstall()
+            assert mine.record is ragflow.record_run_token_usage
+            assert mine.usage is ragflow.usage_from_response
+    finally:
+        del sys.modules["mine"]
 
 
 @pytest.mark.parametrize("first", [True, False])

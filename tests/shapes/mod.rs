@@ -2,6 +2,8 @@
 
 #![allow(dead_code)] // not every test uses all of them
 
+pub(crate) mod check;
+
 /// Bodies, one a dialect, with input, output, cache reads, cache writes and reasoning (-1 where unknown).
 pub(crate) const BODIES: &[(&str, [i64; 5])] = &[
     // OpenAI chat, embeddings, responses, images, transcription, assistants.
@@ -123,6 +125,11 @@ pub(crate) const BODIES: &[(&str, [i64; 5])] = &[
         r#"{"choices":[{"index":0,"usage":{"prompt_tokens":8,"completion_tokens":2,"total_tokens":10,"cached_tokens":6}}]}"#,
         [8, 2, 6, -1, -1],
     ),
+    (
+        r#"{"predictions":[{"embeddings":{"statistics":{"truncated":false,"token_count":6},"values":[0.1]}},{"embeddings":{"statistics":{"token_count":4}}}],"metadata":{"billableCharacterCount":11}}"#,
+        [10, -1, -1, -1, -1],
+    ),
+    (r#"{"outputText":"x","index":0,"totalOutputTextTokenCount":10,"inputTextTokenCount":5}"#, [5, 10, -1, -1, -1]),
     // Qwen, DashScope, Hunyuan, Voyage, Jina, Replicate.
     (
         r#"{"usage":{"prompt_tokens":30,"completion_tokens":2,"total_tokens":32,"prompt_tokens_details":{"cached_tokens":10,"cache_creation_input_tokens":12,"cache_type":"ephemeral"}}}"#,

@@ -296,7 +296,7 @@ def _inner(raw: Function) -> Function:
                 result = await raw(*args, **kwargs)
         except BaseException:
             with guard("closing a LightRAG call"):
-                ticket.call.close(lambda: None)  # it may have told a tracker before it failed
+                ticket.call.close(None)  # it may have told a tracker before it failed
             raise
         if hasattr(result, "__aiter__"):
             return result if ticket.call.observed else _watched(result, ticket)

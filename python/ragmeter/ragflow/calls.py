@@ -140,15 +140,13 @@ class BundleCall(OpenCall):
             lost: Whether the caller went away before the end.
         """
         noted = self.noted()
-        for usage in self._answers.values() or ([noted] if noted is not None else []):
+        said = list(self._answers.values()) or ([noted] if noted is not None else [])
+        if not (said or self.observed) and (delivered is not None or lost):
+            self._guess = self._estimate(delivered, used)
+            said = [self._guess] if self._guess is not None else []
+        for usage in said:
             self.tell(usage)
-
-        def guess() -> Usage | None:
-            if delivered is not None or lost:
-                self._guess = self._estimate(delivered, used)
-            return self._guess
-
-        self.close(guess)
+        self.close(None)
 
     def _estimate(self, delivered: str | None, used: Any) -> Usage | None:
         operation = self.labels["operation"]

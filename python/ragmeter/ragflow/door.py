@@ -11,6 +11,7 @@ from ragmeter.meter import logger
 from ragmeter.ragflow import names
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import ModuleType
 
 __all__ = ["install", "installed", "uninstall"]
@@ -113,19 +114,32 @@ def _replace_functions(functions: dict[str, Any]) -> None:
     pairs = {name: (vars(module)[name], function) for name, function in functions.items()}
     for name, (_, function) in pairs.items():
         setattr(module, name, function)
-    _swap(pairs)
+    _swap(pairs, _of_the_user)
 
 
-def _swap(pairs: dict[str, tuple[Any, Any]]) -> None:
-    """Replace objects by others in the names of every module but ours."""
+def _swap(pairs: dict[str, tuple[Any, Any]], keep: Callable[[ModuleType, str], bool] = lambda *_: False) -> None:
+    """Replace objects by others in the names of every module but ours, and but those to keep."""
     new = {id(before): (before, after) for before, after in pairs.values()}
     for name, module in list(sys.modules.items()):
         if name.partition(".")[0] == "ragmeter" or not isinstance(getattr(module, "__dict__", None), dict):
             continue
         for key, value in list(vars(module).items()):
             before, after = new.get(id(value), (None, None))
-            if before is value and before is not None:
+            if before is value and before is not None and not keep(module, key):
                 setattr(module, key, after)
+                _swapped.add((name, key))
+
+
+_swapped: set[tuple[str, str]] = set()
+"""Modules and names that once were given something of ours."""
+
+
+def _of_the_user(module: ModuleType, key: str) -> bool:
+    """Whether a module holds a name of ours because it imported ragmeter: no module of RAGFlow, never touched by us."""
+    from ragmeter.ragflow.place import checkout
+
+    base, path = checkout(), getattr(module, "__file__", None) or ""
+    return not (base is not None and path.startswith(base)) and (module.__name__, key) not in _swapped
 
 
 def _uninstall_names() -> None:
@@ -144,9 +158,11 @@ def _uninstall_names() -> None:
             logger.warning("ragmeter: RAGFlow's own token functions cannot be imported, ragmeter's stay: %s", exc)
             return
         pairs = {name: (getattr(names, name), vars(module).get(name)) for name in names.NAMES}
-        _swap({name: pair for name, pair in pairs.items() if pair[1] is not None and name != "tiktoken_cache_dir"})
+        pairs = {name: pair for name, pair in pairs.items() if pair[1] is not None and name != "tiktoken_cache_dir"}
+        _swap(pairs, _of_the_user)
         return
-    _swap({name: (after, before) for name, (before, after) in _replaced.items() if name != "tiktoken_cache_dir"})
+    pairs = {name: (after, before) for name, (before, after) in _replaced.items() if name != "tiktoken_cache_dir"}
+    _swap(pairs, _of_the_user)
     for name in names.NAMES:
         if name in _replaced:
             setattr(module, name, _replaced[name][0])
