@@ -5,6 +5,7 @@ The letters are those of the list of escapes that were measured in RAGFlow; see 
 
 import asyncio
 import contextlib
+import gc
 import json
 import threading
 import time
@@ -668,3 +669,17 @@ async def test_the_endpoint_in_openais_shape_tells_the_bill(kit, stream):
     assert counts == [prompt, completion, prompt + completion]
     assert answer["choices"]
     kit.assert_exact()
+
+
+async def test_a_run_is_forgotten_when_nobody_holds_it(kit):
+    bundle = kit.bundle()
+
+    async def work(component):
+        await chat(bundle)
+        return bundle.async_chat_streamly_delta("Be brief.", history())
+
+    for _ in range(3):
+        await kit.run(work)
+    kit.runs.clear()
+    gc.collect()
+    assert not [thing for thing in gc.get_objects() if type(thing).__name__ == "_Turn"]

@@ -49,9 +49,9 @@ def install_canvas(hooks: Hooks, canvas: Any, *, keep_calls: int, on_run: Callab
                 await events.aclose()
             finally:
                 with guard("ending a run of RAGFlow"):
-                    turn.end()
-                    if on_run is not None:
-                        on_run(turn.run)
+                    ended = turn.end()
+                    if on_run is not None and ended is not None:
+                        on_run(ended)
 
     hooks.set(canvas, "run", run)
 
@@ -65,7 +65,7 @@ class _Turn:
         # Where RAGFlow's own sink is not there (before it is set, in releases without it) this one is.
         self._sink: Any = new_sink()
         self._ended = False
-        self.run = Run(name, around.run if around is not None else None, keep_calls, [self._hear])
+        self.run: Run | None = Run(name, around.run if around is not None else None, keep_calls, [self._hear])
         scope = Scope(
             self.run,
             around,
@@ -94,11 +94,16 @@ class _Turn:
                 theirs[key] += count
         return self._sink
 
-    def end(self) -> None:
-        """Let go of the context, which holds the run, which holds this."""
+    def end(self) -> Run | None:
+        """Let go of the run, which holds this as its listener, and of the context, which holds the run.
+
+        The run is native: Python's collector does not see through it, and a cycle would stay for ever.
+        """
         self._current()
         self._ended = True
         self.context = contextvars.Context()
+        run, self.run = self.run, None
+        return run
 
     def amend(self, event: Any) -> None:
         """Put the usage so far into an event that ends a message or the run."""
