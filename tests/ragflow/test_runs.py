@@ -681,5 +681,6 @@ async def test_a_run_is_forgotten_when_nobody_holds_it(kit):
     for _ in range(3):
         await kit.run(work)
     kit.runs.clear()
+    await asyncio.sleep(0.05)  # until the event loop has let go of closed connections and of their contexts
     gc.collect()
     assert not [thing for thing in gc.get_objects() if type(thing).__name__ == "_Turn"]
