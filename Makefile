@@ -37,6 +37,22 @@ lint: .venv/.lint-tools .venv/.dev ## Check format, lints and types
 	$(BIN)/mypy
 	$(BIN)/python -m mypy.stubtest ragmeter._native --mypy-config-file pyproject.toml
 
+RAGFLOW_PYTHON ?= python3.13
+RAGFLOW_BIN := .venv/ragflow/bin
+
+.PHONY: test-ragflow
+test-ragflow: .venv/ragflow/.ready .venv/.maturin ## Test against a real RAGFlow: make test-ragflow RAGFLOW=path/to/checkout
+	test -f "$(RAGFLOW)/common/token_utils.py" || { echo "RAGFLOW=path/to/checkout is needed" >&2; exit 2; }
+	$(BIN)/maturin build --quiet --release -i $(RAGFLOW_BIN)/python --out .venv/ragflow/wheel --target-dir target/ragflow
+	$(RAGFLOW_BIN)/pip install --quiet --disable-pip-version-check --force-reinstall --no-deps .venv/ragflow/wheel/*.whl
+	RAGFLOW="$(realpath $(RAGFLOW))" $(RAGFLOW_BIN)/python -m pytest --noconftest -q tests/ragflow/real_checkout.py
+
+.venv/ragflow/.ready: .venv/.ready pyproject.toml
+	$(RAGFLOW_PYTHON) -m venv .venv/ragflow
+	$(RAGFLOW_BIN)/pip install --quiet --disable-pip-version-check --upgrade pip
+	$(RAGFLOW_BIN)/pip install --quiet --disable-pip-version-check --group ragflow
+	touch $@
+
 .PHONY: bench
 bench: .venv/.release .venv/.demo-tools .venv/.bench-tools ## Measure, side by side with the usual ways and the peers
 	for page in benches/*.py; do echo "── $$page"; $(BIN)/python $$page; done

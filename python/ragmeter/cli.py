@@ -16,6 +16,7 @@ __all__ = ["main"]
 _COMMANDS = {
     "count": ("ragmeter.tokens_cli", "count the tokens of files and folders, exact and offline"),
     "demo": ("ragmeter.demo", "index documents and ask questions on a real LightRAG, and compare with the bill"),
+    "run": ("ragmeter.launch", "start a server with ragmeter in it: ragmeter run -- python api/ragflow_server.py"),
 }
 """Name: module with `add_arguments(parser)` and `run(arguments) -> exit code`, and what it does."""
 

@@ -67,7 +67,7 @@ fn counted(usage: Option<Usage>) -> Option<Usage> {
     usage
 }
 
-fn read(answer: &Bound<'_, PyAny>, hints: &Hints<'_>) -> Option<Usage> {
+pub(super) fn read(answer: &Bound<'_, PyAny>, hints: &Hints<'_>) -> Option<Usage> {
     if let Ok(bytes) = answer.cast::<PyBytes>() {
         return read_usage(bytes.as_bytes(), hints);
     }

@@ -3,6 +3,7 @@
 mod extract;
 mod meter;
 mod payload;
+mod ragflow;
 mod run;
 mod scope;
 mod tokens;
@@ -18,6 +19,12 @@ mod _native {
     #[pymodule_export]
     use super::meter::{after_fork, count_error, health, record, record_later, record_tokens};
     #[pymodule_export]
+    use super::ragflow::{
+        PySink, num_tokens_from_string, num_tokens_from_string_exact, record_run_token_usage,
+        total_token_count_from_response, total_token_count_from_response_exact, truncate, truncate_exact,
+        usage_from_response, usage_from_response_exact,
+    };
+    #[pymodule_export]
     use super::run::{PyCall, PyRun, PyRunTotals};
     #[pymodule_export]
     use super::scope::{PyScope, current_scope};
@@ -31,6 +38,8 @@ mod _native {
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
-        module.add("scope_variable", super::scope::variable(module.py())?)
+        module.add("scope_variable", super::scope::variable(module.py())?)?;
+        module.add("token_usage_sink", super::ragflow::sink_variable(module.py())?)?;
+        module.add("langfuse_run_attrs", super::ragflow::attrs_variable(module.py())?)
     }
 }

@@ -46,7 +46,7 @@ impl Borrow<Encoding> for Held {
 }
 
 /// The text as tiktoken sees it: pairs of surrogates joined, lone ones replaced by U+FFFD.
-fn utf8<'a>(text: &'a Bound<'_, PyString>) -> PyResult<Cow<'a, str>> {
+pub(super) fn utf8<'a>(text: &'a Bound<'_, PyString>) -> PyResult<Cow<'a, str>> {
     if let Ok(text) = text.to_str() {
         return Ok(Cow::Borrowed(text));
     }
@@ -101,7 +101,7 @@ fn limit(limit: isize) -> usize {
 }
 
 /// Runs `work` on the text, without the GIL if that pays.
-fn on<T: Send>(text: &Bound<'_, PyString>, work: impl Send + FnOnce(&str) -> T) -> PyResult<T> {
+pub(super) fn on<T: Send>(text: &Bound<'_, PyString>, work: impl Send + FnOnce(&str) -> T) -> PyResult<T> {
     let py = text.py();
     let text = utf8(text)?;
     Ok(if text.len() < DETACH { work(&text) } else { py.detach(|| work(&text)) })

@@ -1,0 +1,1 @@
+"""Exporters: hand recorded calls on to somebody else's system."""
