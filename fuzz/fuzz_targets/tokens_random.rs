@@ -22,6 +22,9 @@ fn main() {
         // Most texts are fragments; bytes alone are mostly U+FFFD.
         data[1] = if random() & 7 == 0 { 0 } else { 0x40 | (random() & random() & random() & 15) as u8 };
         common::same_as_tiktoken(&data);
+        if run % 500_000 == 499_999 {
+            eprintln!("{} executions", run + 1);
+        }
         if run % 4 == 0 {
             common::same_however_split(&data);
         }

@@ -5,7 +5,6 @@ Source: OpenAI, "Images and vision", and LiteLLM 1.109.1 `token_counter.py` for 
 
 from __future__ import annotations
 
-import base64
 import binascii
 import math
 import struct
@@ -96,7 +95,7 @@ def size_of(url: str) -> tuple[int, int] | None:
     if not comma or not head.startswith("data:") or not head.endswith(";base64"):
         return None
     try:
-        size = _size(base64.b64decode(data[: len(data) // 4 * 4]))
+        size = _size(binascii.a2b_base64(data[: len(data) // 4 * 4]))
     except (binascii.Error, ValueError, struct.error, IndexError):
         return None
     return size if size and min(size) > 0 else None

@@ -6,7 +6,6 @@ gpt-3.5 to gpt-4.1 to within a token a function (docs/tokens.md).
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 # Deeper properties are indented, and their descriptions left out.
@@ -61,6 +60,8 @@ def _type(schema: dict[str, Any], depth: int) -> str:
     if isinstance(kind, list):
         return " | ".join(_type({**schema, "type": alternative}, depth) for alternative in kind)
     if isinstance(enum, list) and enum:
+        import json
+
         return " | ".join(json.dumps(value, ensure_ascii=False) for value in enum)
     if kind == "array":
         items = schema.get("items")

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ragmeter import _image_tokens, _tool_tokens
 from ragmeter._native import Encoding, get_encoding, resolve_model
 
 if TYPE_CHECKING:
@@ -105,6 +103,8 @@ def count_message_tokens(
 
 def count_image_tokens(model: str, width: int, height: int, detail: str = "auto") -> MessageTokens:
     """Count the tokens of an image of so many pixels; `detail` is `auto`, `high` or `low`."""
+    from ragmeter import _image_tokens
+
     rule, published = _image_tokens.rule_for(model)
     return MessageTokens(_image_tokens.image_tokens(rule, width, height, detail), RULE if published else ESTIMATED)
 
@@ -184,6 +184,8 @@ class _Counter:
             self.limit(ESTIMATED)
 
     def image(self, url: str, detail: str) -> None:
+        from ragmeter import _image_tokens
+
         rule, published = _image_tokens.rule_for(self.model)
         size = _image_tokens.size_of(url)
         fixed = detail == "low" and isinstance(rule, _image_tokens.Tiles)
@@ -191,6 +193,8 @@ class _Counter:
         self.tokens += _image_tokens.image_tokens(rule, *(size or _image_tokens.UNKNOWN_SIZE), detail)
 
     def add_functions(self, functions: Sequence[dict[str, Any]]) -> None:
+        from ragmeter import _tool_tokens
+
         self.limit(RULE)
         written = list(functions)
         self.tokens += self.text(_tool_tokens.render(written)) - _tool_tokens.undescribed(written)
@@ -203,6 +207,8 @@ class _Counter:
     def add_format(self, response_format: Mapping[str, Any]) -> None:
         schema = response_format.get("json_schema") or response_format.get("schema")
         if schema is not None:
+            import json
+
             self.limit(ESTIMATED)
             self.tokens += self.text(json.dumps(schema, separators=(",", ":"), default=str, ensure_ascii=False))
 

@@ -5,9 +5,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ragmeter._native import (
@@ -103,6 +100,10 @@ def load_tiktoken(
     Raises:
         ValueError: The file is another one, or not a vocabulary of byte-pair encoding.
     """
+    import base64
+    import hashlib
+    from pathlib import Path
+
     content = Path(path).read_bytes()
     found = hashlib.sha256(content).hexdigest()
     if sha256 is not None and found != sha256:
@@ -117,6 +118,8 @@ def load_tiktoken(
 
 def load_tokenizer_json(path: str | os.PathLike[str]) -> HuggingFaceEncoding:
     """Read a `tokenizer.json` of Hugging Face; needs `ragmeter[huggingface]`."""
+    from pathlib import Path
+
     return HuggingFaceEncoding(Path(path).read_text(encoding="utf-8"), name=Path(path).parent.name or Path(path).name)
 
 

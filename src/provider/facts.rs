@@ -106,8 +106,11 @@ pub(crate) struct Facts {
     pub(super) kind: Kind,
     byok: bool,
     pub(super) embeds: bool,
-    /// The counts are those of a choice; usage of the body itself replaces them.
+    /// The usage that is being heard stands in a choice.
     of_choice: bool,
+    malformed_before: bool,
+    /// Usage of a choice, until it is known that the body has none of its own.
+    choice: Option<Box<Facts>>,
     label: Label,
     pub(super) model: Option<Box<str>>,
     pub(super) id: Option<Box<str>>,
@@ -132,6 +135,8 @@ impl Default for Facts {
             byok: false,
             embeds: false,
             of_choice: false,
+            malformed_before: false,
+            choice: None,
             label: Label::None,
             model: None,
             id: None,
@@ -260,14 +265,13 @@ impl Facts {
         if place as u8 != Place::Usage as u8 {
             return true;
         }
-        if parent == Place::Choice {
-            self.of_choice |= !self.says_usage();
-            return self.of_choice;
+        self.of_choice = parent == Place::Choice;
+        if self.of_choice && self.says_usage() {
+            self.of_choice = false;
+            return false;
         }
-        if std::mem::take(&mut self.of_choice) {
-            self.forget(Place::Usage.slots());
-            (self.malformed, self.cost) = (false, None);
-            self.iterations.clear();
+        if self.of_choice {
+            self.malformed_before = self.malformed;
         }
         true
     }
@@ -298,6 +302,32 @@ impl Facts {
     pub(crate) fn leave(&mut self, place: Place) {
         if place.is_item() {
             self.leave_item(place);
+        } else if self.of_choice && place == Place::Usage {
+            self.put_aside();
+        }
+    }
+
+    #[cold]
+    fn put_aside(&mut self) {
+        let slots = Place::Usage.slots();
+        let mut choice = Self { known: self.known & slots.0, values: self.values, ..Self::default() };
+        choice.malformed = std::mem::replace(&mut self.malformed, self.malformed_before);
+        (choice.cost, choice.upstream) = (self.cost.take(), self.upstream.take());
+        (choice.seconds, choice.byok) = (self.seconds.take(), std::mem::take(&mut self.byok));
+        choice.iterations = std::mem::take(&mut self.iterations);
+        self.choice = Some(Box::new(choice));
+        self.forget(slots);
+        self.of_choice = false;
+    }
+
+    /// The body is complete: usage of a choice counts if the body has none.
+    #[inline]
+    pub(crate) fn complete(&mut self) {
+        if let Some(mut choice) = self.choice.take()
+            && !self.says_usage()
+        {
+            self.malformed |= choice.malformed;
+            self.take_counts(&mut choice);
         }
     }
 
@@ -362,7 +392,7 @@ impl Facts {
     pub(super) fn clear(&mut self) {
         self.known = 0;
         (self.malformed, self.truncated, self.done, self.byok) = (false, false, false, false);
-        (self.of_choice, self.embeds) = (false, false);
+        (self.of_choice, self.embeds, self.choice) = (false, false, None);
         (self.kind, self.label) = (Kind::Plain, Label::None);
         (self.model, self.id, self.request_id, self.tier, self.item_model) = (None, None, None, None, None);
         (self.cost, self.upstream, self.seconds) = (None, None, None);

@@ -125,6 +125,7 @@ pub(crate) fn usage(facts: &Facts, hints: &Hints<'_>) -> Option<Usage> {
 /// The same, of facts that nobody needs afterwards.
 #[inline]
 pub(crate) fn usage_of(facts: &mut Facts, hints: &Hints<'_>) -> Option<Usage> {
+    facts.complete();
     let mut others = Vec::new();
     let usage = counted(facts, hints, &mut others)?;
     Some(usage.with_about(About {

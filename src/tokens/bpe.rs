@@ -10,6 +10,8 @@ use super::vocab::{NONE, Vocab};
 const SHORT: usize = 64;
 /// Most parts are not longer than this.
 const TINY: usize = 16;
+/// Nor words of scripts with two bytes a letter than this.
+const MIDDLE: usize = 32;
 /// A rank with the place it stands at, so that the smallest number is the next merge.
 const PLACE_BITS: u32 = 6;
 /// No rank.
@@ -18,7 +20,7 @@ const NEVER: i32 = i32::MAX;
 /// Merges asked for lately, so that the same words do not fetch them from the large table again.
 pub(super) struct Memo(Box<[u64]>);
 
-const MEMO: usize = 1 << 13;
+const MEMO: usize = 1 << 15;
 
 impl Memo {
     pub(super) fn new() -> Self {
@@ -65,7 +67,11 @@ impl<const N: usize> Symbols<N> {
         } else {
             symbols.start_with_bytes(vocab, part);
         }
-        symbols.merge(vocab, memo);
+        if whole {
+            symbols.merge(|left, right| memo.merge(vocab, left, right));
+        } else {
+            symbols.merge(|left, right| vocab.merge(left, right));
+        }
         symbols
     }
 
@@ -109,9 +115,9 @@ impl<const N: usize> Symbols<N> {
 
     /// Merges all that merges, lowest rank first, of equal ranks the left one.
     #[inline]
-    fn merge(&mut self, vocab: &Vocab, memo: &mut Memo) {
+    fn merge(&mut self, mut merged: impl FnMut(u32, u32) -> u32) {
         loop {
-            let best = if N == TINY {
+            let best = if N <= MIDDLE {
                 let (mut rest, mut best) = (self.live, NEVER);
                 while rest != 0 {
                     best = best.min(self.merges[rest.trailing_zeros() as usize & (N - 1)]);
@@ -136,12 +142,12 @@ impl<const N: usize> Symbols<N> {
             self.merges[at] = if behind == 0 {
                 NEVER
             } else {
-                rank(memo.merge(vocab, id, self.ids[behind.trailing_zeros() as usize & (N - 1)]), at)
+                rank(merged(id, self.ids[behind.trailing_zeros() as usize & (N - 1)]), at)
             };
             let before = self.live & ((1 << at) - 1);
             if before != 0 {
                 let before = ((SHORT - 1) - before.leading_zeros() as usize) & (N - 1);
-                self.merges[before] = rank(memo.merge(vocab, self.ids[before], id), before);
+                self.merges[before] = rank(merged(self.ids[before], id), before);
             }
         }
     }
@@ -182,6 +188,8 @@ pub(super) fn count(vocab: &Vocab, memo: &mut Memo, piece: &[u8]) -> usize {
 fn count_part(vocab: &Vocab, memo: &mut Memo, part: &[u8], whole: bool) -> usize {
     if part.len() <= TINY {
         Symbols::<TINY>::of(vocab, memo, part, whole).count()
+    } else if part.len() <= MIDDLE {
+        Symbols::<MIDDLE>::of(vocab, memo, part, whole).count()
     } else if part.len() <= SHORT {
         Symbols::<SHORT>::of(vocab, memo, part, whole).count()
     } else {

@@ -4,7 +4,7 @@
 
 use super::bpe;
 use super::cache::{self, Cache};
-use super::class::{self, END, LETTER, MARK, OTHER, PLAIN, SPACE};
+use super::class::{self, END, LETTER, LOWER, MARK, OTHER, PLAIN, SPACE, UPPER};
 use super::key::{self, BITS, MASK};
 use super::mask::{self, BLOCK};
 use super::scan::{Grammar, Pattern};
@@ -86,10 +86,12 @@ pub(super) fn count<P: Pattern>(
             }
         }
         // Runs of letters without case are cut into parts while they are scanned.
-        let (start, mut part) = (at, at);
+        let (start, mut part, mut word) = (at, at, false);
         if P::GRAMMAR != Grammar::R50k {
             let (first, code, width) = character(text, at);
-            if first == PLAIN || first & (OTHER | SPACE) != 0 && character(text, at + width).0 == PLAIN {
+            let second = if first & (OTHER | SPACE) != 0 { character(text, at + width).0 } else { first };
+            word = second & (UPPER | LOWER) != 0;
+            if second == PLAIN {
                 let mut last = code;
                 at += width;
                 let class = loop {
@@ -115,7 +117,9 @@ pub(super) fn count<P: Pattern>(
             }
         }
         at = P::piece(&text, start);
-        if part == start && at - start <= key::LONGEST || text[start..at].is_ascii() {
+        // Letters with case are seldom cut; whole words are remembered.
+        let whole = at - start <= if word { cache::LONGEST } else { key::LONGEST };
+        if part == start && whole || text[start..at].is_ascii() {
             push!(at);
         } else {
             for (_, end, _) in vocab.joints().parts(&text[part..at]) {

@@ -101,9 +101,11 @@ def _hooks_of(rag: Any) -> _Hooks | None:
     They hang on the functions behind its roles, LightRAG's own and those that stand in for them, so that they live and
     die with it.
     """
-    states = getattr(rag, "_role_llm_states", None) or {}
-    found = (getattr(state.wrapped, "ragmeter_hooks", None) for state in states.values())
-    return next((hooks for hooks in found if hooks is not None), None)
+    for state in (getattr(rag, "_role_llm_states", None) or {}).values():
+        hooks: _Hooks | None = getattr(state.wrapped, "ragmeter_hooks", None)
+        if hooks is not None:
+            return hooks
+    return None
 
 
 class _Hooks:

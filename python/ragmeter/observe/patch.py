@@ -13,23 +13,24 @@ class Patches:
     """A set of replacements that are made together and undone together, as often as needed."""
 
     def __init__(self) -> None:
-        self._planned: list[tuple[Any, str, Any, Any]] = []
+        self._planned: list[tuple[Any, Any, str, Any, Any]] = []
         self._applied = False
 
     def plan(self, owner: Any, name: str, value: Any) -> None:
         """Plan to replace `owner.name` by `value`, or `owner[name]` of a dict. What `owner` only inherits stays."""
-        self._planned.append((owner, name, _namespace(owner).get(name, _ABSENT), value))
+        space = owner if type(owner) is dict else vars(owner)
+        self._planned.append((owner, space, name, space.get(name, _ABSENT), value))
 
     def fit(self) -> bool:
         """Whether everything is still as it was when it was planned."""
-        return all(_namespace(owner).get(name, _ABSENT) is own for owner, name, own, _ in self._planned)
+        return all(space.get(name, _ABSENT) is own for _, space, name, own, _ in self._planned)
 
     def apply(self) -> None:
         """Make the replacements."""
         self._applied = True
-        for owner, name, _, value in self._planned:
-            if type(owner) is dict:
-                owner[name] = value
+        for owner, space, name, _, value in self._planned:
+            if type(space) is dict:
+                space[name] = value
             else:
                 setattr(owner, name, value)
 
@@ -39,17 +40,13 @@ class Patches:
             return True
         self._applied = False
         clean = True
-        for owner, name, own, value in reversed(self._planned):
-            if _namespace(owner).get(name, _ABSENT) is not value:
+        for owner, space, name, own, value in reversed(self._planned):
+            if space.get(name, _ABSENT) is not value:
                 clean = False
-            elif type(owner) is dict:
-                owner[name] = own
             elif own is _ABSENT:
                 delattr(owner, name)
+            elif type(space) is dict:
+                space[name] = own
             else:
                 setattr(owner, name, own)
         return clean
-
-
-def _namespace(owner: Any) -> Any:
-    return owner if type(owner) is dict else vars(owner)

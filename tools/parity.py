@@ -1,6 +1,6 @@
 """Compare every token with tiktoken's, on generated strings and on real text.
 
-    python benches/parity.py [--strings N] [--encodings NAME,…] [--code-points] [FILE …]
+    python tools/parity.py [--strings N] [--encodings NAME,…] [--code-points] [FILE …]
 
 The vocabularies of tiktoken are written from ragmeter's own; tiktoken checks their sha256.
 """
