@@ -27,7 +27,7 @@ def test_the_code_of_a_page_runs(code):
     assert ragmeter.current_scope() is None
 
 
-@pytest.mark.parametrize("name", ["ragmeter.context", "ragmeter.lightrag.tracker"])
+@pytest.mark.parametrize("name", ["ragmeter.context", "ragmeter.lightrag.tracker", "ragmeter.ragflow.names"])
 def test_the_examples_of_docstrings_are_true(name):
     result = doctest.testmod(importlib.import_module(name))
     assert result.attempted > 0
