@@ -13,11 +13,14 @@ from ragmeter._native import (
     extract_usage,
 )
 from ragmeter.context import bind, carry, current_run, label, resume, run
+from ragmeter.ledger import Ledger, LedgerError, configure
 from ragmeter.meter import health, record, record_tokens
 from ragmeter.observe import instrument, instrumented, uninstrument
 
 __all__ = [
     "Call",
+    "Ledger",
+    "LedgerError",
     "Run",
     "RunTotals",
     "Scope",
@@ -40,3 +43,6 @@ __all__ = [
     "run",
     "uninstrument",
 ]
+
+configure()
+del configure

@@ -1,3 +1,4 @@
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from typing import Any, Literal, final
@@ -5,13 +6,19 @@ from typing import Any, Literal, final
 __all__ = [
     "Call",
     "Encoding",
+    "LedgerCore",
+    "LedgerError",
+    "Listening",
     "Run",
     "RunTotals",
     "Scope",
+    "SenderCore",
     "StreamFilter",
     "Usage",
     "UsageStream",
     "after_fork",
+    "after_fork_in_parent",
+    "before_fork",
     "count_error",
     "count_tokens",
     "current_scope",
@@ -19,10 +26,13 @@ __all__ = [
     "get_encoding",
     "health",
     "list_encoding_names",
+    "listen_to_all",
+    "post_once",
     "reading_health",
     "record",
     "record_tokens",
     "scope_variable",
+    "set_ledger_notice",
 ]
 
 
@@ -317,6 +327,88 @@ def health() -> dict[str, int]: ...
 def count_error() -> None: ...
 def after_fork() -> None: ...
 
+class LedgerError(Exception):
+    """The ledger cannot do what was asked; `kind` says why in a word."""
+
+    kind: str
+
+class LedgerCore:
+    """The durable book of calls. Made by `ragmeter.Ledger.open()`."""
+
+    def __new__(
+        cls,
+        url: str,
+        durability: str = "relaxed",
+        journal: str | os.PathLike[str] | None = None,
+        journal_limit: int = 1073741824,
+    ) -> LedgerCore: ...
+    def check(self) -> None: ...
+    @property
+    def url(self) -> str: ...
+    @property
+    def durability(self) -> str: ...
+    @property
+    def journal(self) -> os.PathLike[str]: ...
+    def attach(self) -> None: ...
+    def detach(self) -> None: ...
+    def flush(self, timeout: float = 10.0) -> bool: ...
+    def close(self, timeout: float = 10.0) -> bool: ...
+    def health(self) -> dict[str, int]: ...
+    def send(self, destination: str, subject: str, kind: str, body: str) -> str: ...
+    def sums(
+        self,
+        by: Sequence[str],
+        labels: dict[str, str | None],
+        since: int | None = None,
+        until: int | None = None,
+        bucket: str | None = None,
+    ) -> list[dict[str, Any]]: ...
+    def document_sums(self, name: str, by: Sequence[str]) -> list[dict[str, Any]]: ...
+    def page(
+        self,
+        labels: dict[str, str | None],
+        since: int | None = None,
+        until: int | None = None,
+        after: tuple[str, int] | None = None,
+        limit: int = 1000,
+    ) -> list[dict[str, Any]]: ...
+    def verify(self) -> tuple[int, list[dict[str, Any]]]: ...
+    def prune(self, before: int) -> int: ...
+    def letters(self, state: str | None = None, limit: int = 1000) -> list[dict[str, Any]]: ...
+    def retry_letters(self, id: str | None = None) -> int: ...
+    def drop_letters(self, id: str | None = None) -> int: ...
+
+@final
+class SenderCore:
+    """Sends what waits in the outbox of a ledger. Made by `ragmeter.export.webhook`."""
+
+    def __new__(
+        cls,
+        ledger: LedgerCore,
+        destinations: Sequence[tuple[str, str, str | None, str | None]],
+        timeout: float = 20.0,
+        first_wait: float = 1.0,
+        most_wait: float = 3600.0,
+        give_up: float = 259200.0,
+    ) -> SenderCore: ...
+    @property
+    def destinations(self) -> list[str]: ...
+    def start(self) -> None: ...
+    def stop(self) -> None: ...
+
+@final
+class Listening:
+    """Ends what `listen_to_all` began."""
+
+    def stop(self) -> None: ...
+
+def post_once(
+    to: tuple[str, str, str | None, str | None], subject: str, kind: str, body: str, timeout: float = 20.0
+) -> str | None: ...
+def listen_to_all(run: Run) -> Listening: ...
+def set_ledger_notice(notice: Callable[[str, bool], object]) -> None: ...
+def before_fork() -> None: ...
+def after_fork_in_parent() -> None: ...
 def get_encoding(encoding_name: str, /) -> Encoding: ...
 def list_encoding_names() -> list[str]: ...
 def count_tokens(text: str, model: str | None = None, *, encoding: str | Encoding | None = None) -> int: ...

@@ -15,6 +15,9 @@ __all__ = ["main"]
 
 _COMMANDS = {
     "demo": ("ragmeter.demo", "index documents and ask questions on a real LightRAG, and compare with the bill"),
+    "report": ("ragmeter.report", "show what was spent, by whom and for what"),
+    "verify": ("ragmeter.verify", "prove that the roll-ups of the ledger equal its calls"),
+    "outbox": ("ragmeter.outbox", "show what waits to be sent to your backend, retry or drop what was given up"),
 }
 """Name: module with `add_arguments(parser)` and `run(arguments) -> exit code`, and what it does."""
 

@@ -1,11 +1,15 @@
 //! Recording and health for Python.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyInt};
 
 use super::scope::{PyScope, current_scope, labels_from};
 use super::usage::PyUsage;
 use crate::call::{Dim, LabelsRef};
+use crate::ledger::{Durability, Ledger};
 use crate::meter::{Scope, meter};
 use crate::unit::Unit;
 use crate::usage::{Counts, Origin, Usage};
@@ -76,6 +80,7 @@ pub(super) fn record(
             meter().record_shared(scope, own, &usage.0, attempt, &shares);
         }
     });
+    SETTLING.settle(py);
     Ok(())
 }
 
@@ -107,6 +112,7 @@ pub(super) fn record_tokens(
     let mut labels = LabelsRef::default();
     labels.set(Dim::Model, model);
     meter().hand_on(scope, labels, &Usage::new(counts, origin), 1);
+    SETTLING.settle(py);
 }
 
 /// A count; `None`, counted as dropped, for what is none.
@@ -142,4 +148,37 @@ pub(super) fn count_error() {
 #[pyfunction]
 pub(super) fn after_fork() {
     crate::id::reseed();
+    crate::ledger::fork::after_in_child();
+}
+
+/// The ledgers that promise more than to write soon. They are made good on after a call was recorded, without the GIL.
+pub(super) struct Settling {
+    any: AtomicBool,
+    ledgers: Mutex<Vec<&'static Ledger>>,
+}
+
+pub(super) static SETTLING: Settling = Settling { any: AtomicBool::new(false), ledgers: Mutex::new(Vec::new()) };
+
+impl Settling {
+    pub(super) fn set(&self, ledger: &'static Ledger) {
+        if ledger.durability() != Durability::Relaxed {
+            self.ledgers.lock().unwrap_or_else(PoisonError::into_inner).push(ledger);
+            self.any.store(true, Ordering::Release);
+        }
+    }
+
+    pub(super) fn unset(&self, ledger: &'static Ledger) {
+        let mut ledgers = self.ledgers.lock().unwrap_or_else(PoisonError::into_inner);
+        ledgers.retain(|known| !std::ptr::eq(*known, ledger));
+        self.any.store(!ledgers.is_empty(), Ordering::Release);
+    }
+
+    fn settle(&self, py: Python<'_>) {
+        if self.any.load(Ordering::Acquire) {
+            py.detach(|| {
+                let ledgers = self.ledgers.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                ledgers.iter().for_each(|ledger| ledger.settle());
+            });
+        }
+    }
 }

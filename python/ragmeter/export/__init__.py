@@ -1,0 +1,1 @@
+"""Usage on its way to other systems, one page each."""
