@@ -6,7 +6,6 @@ import asyncio
 import atexit
 import functools
 import os
-import sys
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -38,8 +37,8 @@ def micros(when: datetime | timedelta | int | str | None) -> int | None:
     """Return a time as UTC microseconds since 1970.
 
     Args:
-        when: A time, an age (`timedelta(days=7)` is a week ago), microseconds, or text: `7d`, `12h`, `30m`, `2026-11-22`,
-            `2026-11-22T05:00:00Z`. Without a zone it is UTC.
+        when: A time, an age (`timedelta(days=7)` is a week ago), microseconds, or text: `7d`, `12h`, `30m`,
+            `2026-11-22`, `2026-11-22T05:00:00Z`. Without a zone it is UTC.
 
     Raises:
         ValueError: The text is neither an age nor a time.
@@ -131,7 +130,7 @@ class Ledger(LedgerCore):
             _open.remove(self)
         return super().close(timeout)
 
-    async def aflush(self, timeout: float = 10.0) -> bool:  # noqa: ASYNC109 - the same as `flush`
+    async def aflush(self, timeout: float = 10.0) -> bool:
         """Wait up to `timeout` seconds until the database has every call so far; whether it has."""
         return await asyncio.to_thread(self.flush, timeout)
 
@@ -145,6 +144,7 @@ class Ledger(LedgerCore):
         self,
         by: Sequence[str] = (),
         where: Mapping[str, str | None] | None = None,
+        *,
         since: datetime | timedelta | int | str | None = None,
         until: datetime | timedelta | int | str | None = None,
         bucket: str | None = None,
@@ -183,6 +183,7 @@ class Ledger(LedgerCore):
     def calls(
         self,
         where: Mapping[str, str | None] | None = None,
+        *,
         since: datetime | timedelta | int | str | None = None,
         until: datetime | timedelta | int | str | None = None,
         page: int = 1000,
@@ -254,13 +255,12 @@ def _arrange() -> None:
     """See to it that what was recorded is flushed when the process ends in an orderly way."""
     atexit.register(_at_exit)
     # Children of multiprocessing end without `atexit`.
-    if "multiprocessing" in sys.modules:
-        from multiprocessing import util
+    from multiprocessing import util
 
-        def in_child(_: object) -> None:
-            util.Finalize(None, _at_exit, exitpriority=-100)
+    def in_child(_: object) -> None:
+        util.Finalize(None, _at_exit, exitpriority=-100)
 
-        util.register_after_fork(_notice, in_child)
+    util.register_after_fork(_notice, in_child)
 
 
 set_ledger_notice(_notice)

@@ -73,7 +73,12 @@ def run(arguments: argparse.Namespace) -> int:
         where = dict(_condition(text) for text in arguments.where)
         bucket = arguments.bucket or ("day" if arguments.plot else None)
         rows = open_ledger(arguments.ledger).usage(
-            by, where, arguments.since, arguments.until, bucket, prices=_prices(arguments.prices)
+            by,
+            where,
+            since=arguments.since,
+            until=arguments.until,
+            bucket=bucket,
+            prices=_prices(arguments.prices),
         )
         if arguments.plot:
             from ragmeter.plot import draw

@@ -114,6 +114,7 @@ pub fn after_in_child() {
         *held.queue = Queue::default();
         *held.progress = Progress::default();
         held.ledger.appended.store(0, Ordering::Relaxed);
+        held.ledger.look.store(true, Ordering::Relaxed);
         held.ledger.health.reset();
     }
 }

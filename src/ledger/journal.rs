@@ -206,6 +206,11 @@ impl Journal {
         Ok(self.adopted.len() - before)
     }
 
+    /// Whether files that were left behind are still to be dealt with.
+    pub(super) fn has_adopted(&self) -> bool {
+        !self.adopted.is_empty()
+    }
+
     /// Lets go of every file without removing it: another process owns them now.
     pub(super) fn let_go(&mut self) {
         self.own.clear();

@@ -126,6 +126,8 @@ pub struct Ledger {
     progress: Mutex<Progress>,
     moved: Condvar,
     appended: AtomicU64,
+    /// Whether the committer is to look for journals of processes that are gone.
+    look: AtomicBool,
     /// A forked child that cannot use its copy of the database's library: it only keeps a journal.
     cut_off: AtomicBool,
 }
@@ -191,6 +193,7 @@ impl Ledger {
             progress: Mutex::default(),
             moved: Condvar::new(),
             appended: AtomicU64::new(0),
+            look: AtomicBool::new(true),
             cut_off: AtomicBool::new(false),
         }));
         fork::register(ledger);
@@ -302,40 +305,51 @@ impl Ledger {
         }
     }
 
-    /// Waits until the database has every call appended so far; whether it has.
-    pub fn flush(&self, timeout: Duration) -> bool {
+    /// Waits until the database has every call appended so far, and those that processes which are gone left in their
+    /// journals; whether it has.
+    pub fn flush(&'static self, timeout: Duration) -> bool {
         let deadline = Instant::now() + timeout;
         self.settle();
+        let start = {
+            let mut queue = lock(&self.queue);
+            !queue.closing && !std::mem::replace(&mut queue.running, true)
+        };
+        if start {
+            work::start(self);
+        }
         let aim = self.appended.load(Ordering::Acquire);
-        let mut progress = lock(&self.progress);
+        self.look.store(true, Ordering::Release);
         self.moved.notify_all();
         loop {
-            if progress.committed >= aim {
+            let left_behind = self.look.load(Ordering::Acquire) || lock(&self.journal).has_adopted();
+            let progress = lock(&self.progress);
+            if progress.committed >= aim && (!left_behind || progress.stopped) {
+                drop(progress);
                 return lock(&self.queue).exposed == 0;
             }
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() || progress.stopped {
                 return false;
             }
-            progress = self.moved.wait_timeout(progress, left).unwrap_or_else(PoisonError::into_inner).0;
+            drop(self.moved.wait_timeout(progress, left.min(TICK)));
         }
     }
 
     /// Flushes and ends the threads. What the database does not take in time stays in the journal for the next process.
     /// Calls that come later go straight to the journal.
-    pub fn close(&self, timeout: Duration) -> bool {
+    pub fn close(&'static self, timeout: Duration) -> bool {
+        let flushed = !lock(&self.queue).running || self.flush(timeout);
         let running = {
             let mut queue = lock(&self.queue);
             queue.closing = true;
             queue.asleep = false;
-            queue.running
+            std::mem::replace(&mut queue.running, true)
         };
         self.filled.notify_one();
+        self.settle();
         if !running {
-            lock(&self.queue).running = true;
-            return true;
+            return flushed;
         }
-        let flushed = self.flush(timeout);
         let mut progress = lock(&self.progress);
         progress.stop = true;
         self.moved.notify_all();

@@ -127,6 +127,9 @@ impl Committer {
         if progress.stop {
             return true;
         }
+        if self.ledger.look.load(Ordering::Acquire) {
+            return false;
+        }
         let waited = self.ledger.moved.wait_timeout(progress, patience).unwrap_or_else(PoisonError::into_inner);
         waited.0.stop && self.ledger.appended.load(Ordering::Acquire) <= waited.0.committed
     }
@@ -137,9 +140,12 @@ impl Committer {
 
     /// Deals with the next piece of the journal; whether there was one.
     fn step(&mut self) -> std::io::Result<bool> {
-        if self.looked_around.is_none_or(|at| at.elapsed() > LOOK_AROUND) && !self.is_stopping() {
+        let is_due = self.looked_around.is_none_or(|at| at.elapsed() > LOOK_AROUND) && !self.is_stopping();
+        if is_due || self.ledger.look.load(Ordering::Acquire) {
             self.looked_around = Some(Instant::now());
-            let adopted = lock(&self.ledger.journal).adopt()?;
+            let adopted = lock(&self.ledger.journal).adopt();
+            self.ledger.look.store(false, Ordering::Release);
+            let adopted = adopted?;
             self.ledger.health.count(Counted::Adopted, adopted as u64);
         }
         let oldest = lock(&self.ledger.journal).oldest();
@@ -154,6 +160,7 @@ impl Committer {
             let mut journal = lock(&self.ledger.journal);
             let closing = lock(&self.ledger.queue).closing;
             journal.finish(&path, offset, self.damaged, closing);
+            self.ledger.moved.notify_all();
             let more = journal.oldest().is_some_and(|(next, length, _)| next != path || length > offset);
             return Ok(more);
         }

@@ -47,6 +47,7 @@ pub(super) struct PyLedger {
 }
 
 #[pymethods]
+#[allow(clippy::needless_pass_by_value)] // what Python hands over is owned
 impl PyLedger {
     #[new]
     #[pyo3(signature = (url, durability = "relaxed", journal = None, journal_limit = 1_073_741_824))]

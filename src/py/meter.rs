@@ -177,7 +177,9 @@ impl Settling {
         if self.any.load(Ordering::Acquire) {
             py.detach(|| {
                 let ledgers = self.ledgers.lock().unwrap_or_else(PoisonError::into_inner).clone();
-                ledgers.iter().for_each(|ledger| ledger.settle());
+                for ledger in ledgers {
+                    ledger.settle();
+                }
             });
         }
     }
