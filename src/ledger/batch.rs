@@ -101,6 +101,10 @@ impl Sum {
 /// Sums by key, in the order in which every writer takes them, so that writers cannot wait for each other in a ring.
 pub(crate) type Sums = BTreeMap<(i64, i64), Sum>;
 
+/// The roll-ups and their keys: by hour and common labels, by day and common labels, by all labels and hour.
+pub(crate) const ROLL_UPS: [(&str, &str); 3] =
+    [("hours", "hour, labels"), ("days", "day, labels"), ("details", "labels, hour")];
+
 /// The calls and events of one transaction.
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
@@ -109,15 +113,20 @@ pub(crate) struct Batch {
 }
 
 impl Batch {
-    /// What `rows` add to the roll-ups: by hour and common labels, and by all labels and hour.
-    pub(crate) fn sums<'a>(rows: impl Iterator<Item = &'a Row>) -> (Sums, Sums) {
+    /// What `rows` add to the roll-ups, in the order of [`ROLL_UPS`].
+    pub(crate) fn sums<'a>(rows: impl Iterator<Item = &'a Row>) -> [Sums; 3] {
         let (mut hours, mut details) = (HashMap::new(), HashMap::new());
         for row in rows {
             let hour = i64::try_from(row.at / HOUR).unwrap_or(i64::MAX);
             hours.entry((hour, row.common.id)).or_insert_with(Sum::default).add(row);
             details.entry((row.labels.id, hour)).or_insert_with(Sum::default).add(row);
         }
-        (hours.into_iter().collect(), details.into_iter().collect())
+        let hours: Sums = hours.into_iter().collect();
+        let mut days = Sums::new();
+        for ((hour, labels), sum) in &hours {
+            days.entry((hour / 24, *labels)).or_default().merge(sum);
+        }
+        [hours, days, details.into_iter().collect()]
     }
 
     /// The sets of labels of all rows, in order of their ids.

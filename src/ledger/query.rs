@@ -101,8 +101,7 @@ impl Ledger {
     /// bucket is asked for. Hours are whole: those that hold `since` and `until` count.
     pub fn usage(&self, by: &[Dim], filter: &Filter, bucket: Option<Bucket>) -> Result<Vec<UsageRow>> {
         let is_common = |dim: &Dim| COMMON.contains(dim);
-        let table =
-            if by.iter().chain(filter.labels.iter().map(|(dim, _)| dim)).all(is_common) { "hours" } else { "details" };
+        let is_detail = !by.iter().chain(filter.labels.iter().map(|(dim, _)| dim)).all(is_common);
         let rows = self.read(true, |store| {
             let dialect = store.dialect();
             let (from, to) = filter.hours();
@@ -111,13 +110,15 @@ impl Ledger {
                 Some(Bucket::Hour) => "r.hour".to_owned(),
                 Some(Bucket::Day | Bucket::Month) => dialect.divided("r.hour", 24),
             };
+            let names: Vec<&str> = HEADS.into_iter().chain(Unit::ALL.iter().map(|unit| unit.name())).collect();
+            let table = source(is_detail, bucket == Some(Bucket::Hour), from, to, &names.join(", "));
             let sum = |name: &str| format!(", CAST(sum(r.{name}) AS {})", dialect.cast());
-            let sums: String = HEADS.into_iter().chain(Unit::ALL.iter().map(|unit| unit.name())).map(sum).collect();
+            let sums: String = names.iter().copied().map(sum).collect();
             let keys: String = by.iter().map(|dim| format!("l.{}, ", column(*dim))).collect();
             let group: String = (1..=by.len() + 1).map(|at| at.to_string()).collect::<Vec<_>>().join(", ");
             store.rows(&format!(
-                "SELECT {keys}{time}{sums} FROM ragmeter_{table} r JOIN ragmeter_labels l ON l.id = r.labels \
-                 WHERE r.hour >= {from} AND r.hour < {to}{} GROUP BY {group}",
+                "SELECT {keys}{time}{sums} FROM {table} r JOIN ragmeter_labels l ON l.id = r.labels \
+                 WHERE 1 = 1{} GROUP BY {group}",
                 filter.labels(dialect)
             ))
         })?;
@@ -187,6 +188,24 @@ impl Ledger {
         }
         Ok(Vec::new())
     }
+}
+
+/// The rows of the roll-ups that hold the hours from `from` up to `to`: whole days from that of the days, where hours
+/// are not told apart, and the hours at both ends from that of the hours.
+fn source(is_detail: bool, by_hour: bool, from: u64, to: u64, names: &str) -> String {
+    let hours = |table: &str, from: u64, to: u64| {
+        format!("SELECT hour, labels, {names} FROM ragmeter_{table} WHERE hour >= {from} AND hour < {to}")
+    };
+    let (first, last) = (from.div_ceil(24), to / 24);
+    if is_detail || by_hour || first >= last {
+        return format!("({})", hours(if is_detail { "details" } else { "hours" }, from, to));
+    }
+    format!(
+        "({} UNION ALL SELECT day * 24, labels, {names} FROM ragmeter_days WHERE day >= {first} AND day < {last} \
+         UNION ALL {})",
+        hours("hours", from, first * 24),
+        hours("hours", last * 24, to)
+    )
 }
 
 /// A sum of the number columns of a roll-up.

@@ -107,6 +107,7 @@ fn first(dialect: Dialect) -> Vec<String> {
             "id, part",
         ),
         create("hours", format!("hour {int} NOT NULL, labels {int} NOT NULL{heads}{units}"), "hour, labels"),
+        create("days", format!("day {int} NOT NULL, labels {int} NOT NULL{heads}{units}"), "day, labels"),
         create("details", format!("labels {int} NOT NULL, hour {int} NOT NULL{heads}{units}"), "labels, hour"),
         create(
             "outbox",

@@ -17,7 +17,7 @@ use crate::usage::Origin;
 /// Where a roll-up and its calls differ.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Difference {
-    /// `hours` or `details`.
+    /// `hours`, `days` or `details`.
     pub table: &'static str,
     /// Beginning of the hour.
     pub hour: Micros,
@@ -43,32 +43,47 @@ impl Ledger {
                     store.run("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")?;
                 }
                 let horizon = horizon(store)?;
-                let hours = rolled_up(store, "hours", horizon)?;
-                let details = rolled_up(store, "details", horizon)?;
-                Ok((labels(store)?, summed(store, horizon)?, [("hours", hours), ("details", details)], horizon))
+                let tables = [
+                    ("hours", rolled_up(store, "hours", "hour", horizon)?),
+                    ("days", rolled_up(store, "days", "day", horizon.div_ceil(24))?),
+                    ("details", rolled_up(store, "details", "hour", horizon)?),
+                ];
+                Ok((labels(store)?, summed(store, horizon)?, tables, horizon))
             })
         })?;
         debug_assert!(calls.keys().all(|(hour, _)| *hour >= horizon), "no call is older than the horizon");
         let nobody = Labels::default();
         let (mut compared, mut differences) = (0, Vec::new());
+        let commons: HashMap<i64, i64> = labels.iter().map(|(set, labels)| (*set, common_id(labels))).collect();
         for (table, mut found) in tables {
+            let length = if table == "days" { 24 } else { 1 };
             let mut truth: Found = HashMap::new();
             for ((hour, set), sum) in &calls {
-                let set = if table == "hours" { common_id(labels.get(set).unwrap_or(&nobody)) } else { *set };
-                truth.entry((*hour, set)).or_default().merge(sum);
+                if hour / length < horizon.div_ceil(length) {
+                    continue;
+                }
+                let common = || commons.get(set).copied().unwrap_or_else(|| common_id(&nobody));
+                let set = if table == "details" { *set } else { common() };
+                truth.entry((hour / length, set)).or_default().merge(sum);
             }
             compared += truth.len();
             for ((hour, set), calls) in truth {
                 let rolled_up = found.remove(&(hour, set)).unwrap_or_default();
                 if rolled_up != calls {
                     let labels = labels.get(&set).cloned().unwrap_or_default();
-                    differences.push(Difference { table, hour: hour * HOUR, labels, rolled_up, calls });
+                    differences.push(Difference { table, hour: hour * length * HOUR, labels, rolled_up, calls });
                 }
             }
             compared += found.len();
             for ((hour, set), rolled_up) in found {
                 let labels = labels.get(&set).cloned().unwrap_or_default();
-                differences.push(Difference { table, hour: hour * HOUR, labels, rolled_up, calls: Sum::default() });
+                differences.push(Difference {
+                    table,
+                    hour: hour * length * HOUR,
+                    labels,
+                    rolled_up,
+                    calls: Sum::default(),
+                });
             }
         }
         differences.sort_by_key(|difference| (difference.table, difference.hour));
@@ -118,10 +133,10 @@ fn horizon(store: &mut dyn Store) -> Result<u64> {
     Ok(u64::try_from(hour).unwrap_or(0))
 }
 
-fn rolled_up(store: &mut dyn Store, table: &str, horizon: u64) -> Result<Found> {
+fn rolled_up(store: &mut dyn Store, table: &str, time: &str, horizon: u64) -> Result<Found> {
     let names: String =
         HEADS.into_iter().chain(Unit::ALL.iter().map(|unit| unit.name())).map(|name| format!(", {name}")).collect();
-    let rows = store.rows(&format!("SELECT hour, labels{names} FROM ragmeter_{table} WHERE hour >= {horizon}"))?;
+    let rows = store.rows(&format!("SELECT {time}, labels{names} FROM ragmeter_{table} WHERE {time} >= {horizon}"))?;
     Ok(rows.iter().filter_map(|row| keyed(row)).collect())
 }
 

@@ -17,10 +17,10 @@ ledger._begin()
 
 
 def write(session, acknowledged):
-    usages = [ragmeter.Usage(input_tokens=number, output_tokens=1) for number in range(1000)]
     before = 0
     for number in range(count):
-        ragmeter.record(usages[number % 1000], session=session, user=str(number), tenant=f"t{number % 5}", model="m")
+        usage = ragmeter.Usage(input_tokens=number % 1000, output_tokens=1, response_id=str(number))
+        ragmeter.record(usage, session=session, tenant=f"t{number % 5}", model="m")
         health = ledger.health()
         if health["refused"] + health["exposed"] == before:
             os.write(acknowledged, b"%d\n" % number)
@@ -40,8 +40,8 @@ def fork(number):
 def write_in_child(number):
     child = os.open(f"{path}.{number}", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     for offset in range(20):
-        usage = ragmeter.Usage(input_tokens=1, output_tokens=1)
-        ragmeter.record(usage, session=session, user=f"{number}.{offset}", tenant="child", model="m")
+        usage = ragmeter.Usage(input_tokens=1, output_tokens=1, response_id=f"{number}.{offset}")
+        ragmeter.record(usage, session=session, tenant="child", model="m")
         os.write(child, b"%d.%d\n" % (number, offset))
 
 

@@ -148,7 +148,7 @@ def test_verify_finds_a_rollup_that_was_tampered_with(database, tmp_path, capsys
     assert main(["verify", "--ledger", database]) == 0
     tamper(database, "UPDATE ragmeter_hours SET input_tokens = input_tokens + 1 WHERE calls = 1")
     assert main(["verify", "--ledger", database]) == 1
-    assert "3 of 6 rows of the roll-ups differ from their calls" in capsys.readouterr().out
+    assert "3 of 9 rows of the roll-ups differ from their calls" in capsys.readouterr().out
     tamper(database, "UPDATE ragmeter_hours SET input_tokens = input_tokens - 1")
     tamper(database, "DELETE FROM ragmeter_details")
     assert main(["verify", "--ledger", database]) == 1

@@ -8,6 +8,7 @@ import inspect
 from typing import TYPE_CHECKING, Any
 
 from ragmeter.context import run
+from ragmeter.lightrag.billing import bill_after, billed_if_it_fails
 from ragmeter.lightrag.hooks import held
 from ragmeter.lightrag.tracker import TokenTracker, listener_of
 
@@ -85,15 +86,17 @@ class TokenTrackingLightRAG:
 
             @functools.wraps(method)
             async def operation(*args: Any, **kwargs: Any) -> Any:
-                with _operation(self._rag, name, self._tracker):
-                    return await method(*args, **kwargs)
+                with _operation(self._rag, name, self._tracker) as current, billed_if_it_fails(current, name):
+                    answer = await method(*args, **kwargs)
+                return bill_after(answer, current, name)
 
         else:
 
             @functools.wraps(method)
             def operation(*args: Any, **kwargs: Any) -> Any:
-                with _operation(self._rag, name, self._tracker):
-                    return method(*args, **kwargs)
+                with _operation(self._rag, name, self._tracker) as current, billed_if_it_fails(current, name):
+                    answer = method(*args, **kwargs)
+                return bill_after(answer, current, name)
 
         return operation
 

@@ -6,7 +6,7 @@ use std::fmt::Write;
 use super::Store;
 use crate::call::Dim;
 use crate::error::{Error, Kind, Result};
-use crate::ledger::batch::{Batch, Row, Sums};
+use crate::ledger::batch::{Batch, ROLL_UPS, Row, Sums};
 use crate::ledger::dialect::Dialect;
 use crate::ledger::schema::{HEADS, column, in_transaction};
 use crate::unit::Unit;
@@ -34,7 +34,7 @@ pub(super) fn write(store: &mut dyn Store, batch: &Batch, known: &HashSet<i64>) 
     let fresh: Vec<i64> = sets.keys().copied().filter(|id| !known.contains(id)).collect();
     let mut rows: Vec<&Row> = batch.rows.iter().collect();
     for _ in 0..TRIES {
-        let (hours, details) = Batch::sums(rows.iter().copied());
+        let all_sums = Batch::sums(rows.iter().copied());
         let tried = in_transaction(store, |store| {
             let names: Vec<&str> = Dim::ALL.into_iter().map(column).collect();
             let labels = fresh.iter().filter_map(|id| sets.get(id)).map(|set| {
@@ -44,8 +44,9 @@ pub(super) fn write(store: &mut dyn Store, batch: &Batch, known: &HashSet<i64>) 
             let (begin, end) = dialect.insert_new();
             insert_values(store, &format!("{begin} ragmeter_labels (id, {})", names.join(", ")), labels, end)?;
             store.insert(&rows)?;
-            add(store, "hours", "hour, labels", &hours)?;
-            add(store, "details", "labels, hour", &details)?;
+            for ((table, key), sums) in ROLL_UPS.into_iter().zip(&all_sums) {
+                add(store, table, key, sums)?;
+            }
             let events = batch.events.iter().map(|event| {
                 let texts =
                     [&event.destination, &event.subject, &event.kind, &event.body].map(|text| dialect.quoted(text));

@@ -8,7 +8,7 @@ use rusqlite::{Connection, ErrorCode, params_from_iter};
 use super::{Care, Cell, Store};
 use crate::call::Dim;
 use crate::error::{Error, Kind, Result};
-use crate::ledger::batch::{Batch, Row, Sum, Sums};
+use crate::ledger::batch::{Batch, ROLL_UPS, Row, Sum, Sums};
 use crate::ledger::dialect::Dialect;
 use crate::ledger::schema::{HEADS, column};
 use crate::ledger::target::Engine;
@@ -57,9 +57,9 @@ impl Sqlite {
         let fresh = self.write_labels(batch)?;
         let is_new = self.write_rows(&batch.rows.iter().collect::<Vec<_>>())?;
         let new = batch.rows.iter().zip(&is_new).filter_map(|(row, is_new)| is_new.then_some(row));
-        let (hours, details) = Batch::sums(new);
-        self.add("hours", "hour, labels", &hours)?;
-        self.add("details", "labels, hour", &details)?;
+        for ((table, key), sums) in ROLL_UPS.into_iter().zip(&Batch::sums(new)) {
+            self.add(table, key, sums)?;
+        }
         let mut insert = self.connection.prepare(
             "INSERT OR IGNORE INTO ragmeter_outbox (id, at, destination, subject, kind, body, state, attempts, next_at, \
              claimed_until, claim) VALUES (?, ?, ?, ?, ?, ?, 0, 0, ?, 0, 0)",
