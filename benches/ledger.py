@@ -7,12 +7,12 @@ Build the release version first (`make build`).
 
 import asyncio
 import gc
-import os
 import sqlite3
 import sys
 import tempfile
 import threading
 import time
+from pathlib import Path
 
 import ragmeter
 from ragmeter import Ledger, Usage
@@ -52,8 +52,8 @@ def executemany(path, seconds):
     connection.execute("PRAGMA synchronous = NORMAL")
     marks = ", ".join("?" * 14)
     insert = (
-        "INSERT INTO ragmeter_calls (id, part, at, labels, run, attempt, origin, flags, response_id, service_tier, cost, "
-        f"input_tokens, output_tokens, cache_read_tokens) VALUES ({marks})"
+        "INSERT INTO ragmeter_calls (id, part, at, labels, run, attempt, origin, flags, response_id, service_tier, "
+        f"cost, input_tokens, output_tokens, cache_read_tokens) VALUES ({marks})"
     )
     count, spent = 0, 0.0
     while spent < seconds:
@@ -86,12 +86,14 @@ def sqlite(seconds):
                 sums[1] += spent
         assert ledger.verify()[1] == []
         ledger.close()
-    print(f"sqlite: ledger with roll-ups {rate(*ours)}, executemany without {rate(*theirs)}, "
-          f"ratio {ours[0] / ours[1] / (theirs[0] / theirs[1]):.2f} (at least 0.8 wanted)")
+    print(
+        f"sqlite: ledger with roll-ups {rate(*ours)}, executemany without {rate(*theirs)}, "
+        f"ratio {ours[0] / ours[1] / (theirs[0] / theirs[1]):.2f} (at least 0.8 wanted)"
+    )
 
 
 def servers(seconds):
-    sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "tests"))
+    sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
     from conftest import MYSQL, POSTGRES, connect, make_database
 
     for name, server in (("postgresql", POSTGRES), ("mysql", MYSQL)):
@@ -116,8 +118,10 @@ def servers(seconds):
         ledger.close()
         connection.close()
         remove()
-        print(f"{name}: ledger {rate(*ours)}, one UPDATE a call {rate(*theirs)}, "
-              f"ratio {ours[0] / ours[1] / (theirs[0] / theirs[1]):.1f} (at least 10 wanted)")
+        print(
+            f"{name}: ledger {rate(*ours)}, one UPDATE a call {rate(*theirs)}, "
+            f"ratio {ours[0] / ours[1] / (theirs[0] / theirs[1]):.1f} (at least 10 wanted)"
+        )
 
 
 def latency(seconds):
@@ -169,7 +173,9 @@ def latency(seconds):
 
     for attached in (True, False, True, False):
         found, worst = asyncio.run(stalls(attached))
-        print(f"asyncio {'with' if attached else 'without'} ledger: {found} stalls over 10 ms, worst {worst * 1e3:.1f} ms")
+        print(
+            f"asyncio {'with' if attached else 'without'} ledger: {found} stalls over 10 ms, worst {worst * 1e3:.1f} ms"
+        )
     ledger.close()
 
 

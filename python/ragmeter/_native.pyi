@@ -3,6 +3,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from typing import Any, Literal, final
 
+from typing_extensions import disjoint_base
+
 __all__ = [
     "Call",
     "Encoding",
@@ -332,6 +334,7 @@ class LedgerError(Exception):
 
     kind: str
 
+@disjoint_base
 class LedgerCore:
     """The durable book of calls. Made by `ragmeter.Ledger.open()`."""
 

@@ -1,6 +1,6 @@
 """Records calls as fast as it can until it is killed; writes the number of each one that is safe to a file.
 
-    ledger_writer.py URL JOURNAL SESSION ACKNOWLEDGED [COUNT [fork]]
+ledger_writer.py URL JOURNAL SESSION ACKNOWLEDGED [COUNT [fork]]
 """
 
 import os

@@ -26,7 +26,9 @@ def test_a_provider_s_own_price_wins():
     assert Prices(TABLE).cost("azure", "m", {"input_tokens": 10, "output_tokens": 0}) == Decimal("0.00001")
 
 
-@pytest.mark.parametrize("table", [{"m": {"input": "a"}}, {"m": {"inputs": 1}}, {"m": {"input": -1}}, {"m": {"input": "NaN"}}])
+@pytest.mark.parametrize(
+    "table", [{"m": {"input": "a"}}, {"m": {"inputs": 1}}, {"m": {"input": -1}}, {"m": {"input": "NaN"}}]
+)
 def test_a_table_that_makes_no_sense_is_refused(table):
     with pytest.raises(ValueError, match="price"):
         Prices(table)

@@ -35,8 +35,8 @@ def bill(run: Run, name: str) -> None:
         uploads: dict[str | None, dict[Any, Any]] = {}
         for (track_id, *kind), totals in run.by("track_id", "operation", "model").items():
             uploads.setdefault(track_id, {})[tuple(kind)] = totals
-        for track_id, totals in uploads.items():
-            deliver(track_id or run.id, metrics_of(totals), "upload")
+        for track_id, by_kind in uploads.items():
+            deliver(track_id or run.id, metrics_of(by_kind), "upload")
 
 
 def bill_after(answer: Any, run: Run, name: str) -> Any:
