@@ -65,7 +65,7 @@ impl Segment {
 
     /// The file, if nobody holds it; `None` if somebody does.
     fn adopt(path: &Path) -> io::Result<Option<Self>> {
-        let file = OpenOptions::new().read(true).write(true).open(path)?;
+        let mut file = OpenOptions::new().read(true).write(true).open(path)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Ok(None),
@@ -74,6 +74,11 @@ impl Segment {
         // Whoever held it may have finished and removed it between the two steps.
         if !path.exists() {
             return Ok(None);
+        }
+        let mut head = [0; HEAD.len()];
+        let is_whole = file.read_exact(&mut head).is_ok();
+        if is_whole && head != *HEAD && head.starts_with(b"ragmetr") {
+            return Ok(None); // a newer format: the ragmeter that wrote it will read it
         }
         let length = file.metadata()?.len();
         Ok(Some(Self { path: path.into(), file, length }))

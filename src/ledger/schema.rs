@@ -68,6 +68,23 @@ pub(crate) fn in_transaction<T>(store: &mut dyn Store, work: impl FnOnce(&mut dy
     }
 }
 
+/// Runs `work`, which only reads, on one picture of the database, though others write.
+pub(crate) fn in_snapshot<T>(store: &mut dyn Store, work: impl FnOnce(&mut dyn Store) -> Result<T>) -> Result<T> {
+    let statements: &[&str] = match store.dialect().0 {
+        Engine::Sqlite => &["BEGIN"],
+        Engine::Postgres => &["SET statement_timeout = 0", "BEGIN ISOLATION LEVEL REPEATABLE READ"],
+        Engine::Mysql => {
+            &["SET TRANSACTION ISOLATION LEVEL REPEATABLE READ", "START TRANSACTION WITH CONSISTENT SNAPSHOT"]
+        }
+    };
+    for statement in statements {
+        store.run(statement)?;
+    }
+    let done = work(store);
+    let _ = store.run("ROLLBACK");
+    done
+}
+
 fn version(store: &mut dyn Store) -> Result<i64> {
     let exists = match store.dialect().0 {
         Engine::Sqlite => "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = 'ragmeter_schema'",

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::Ledger;
 use super::batch::{HOUR, Sum};
 use super::query::{common_id, sum_of};
-use super::schema::{HEADS, column, in_transaction};
+use super::schema::{HEADS, column, in_snapshot, in_transaction};
 use super::store::{Cell, Store};
 use super::target::Engine;
 use crate::call::{Dim, Labels};
@@ -37,11 +37,7 @@ impl Ledger {
     /// differ. Hours whose calls were removed by [`Ledger::prune`] are not compared.
     pub fn verify(&self) -> Result<(usize, Vec<Difference>)> {
         let (labels, calls, tables, horizon) = self.read(true, |store| {
-            in_transaction(store, |store| {
-                // One picture, though others write.
-                if store.dialect().0 == Engine::Postgres {
-                    store.run("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")?;
-                }
+            in_snapshot(store, |store| {
                 let horizon = horizon(store)?;
                 let tables = [
                     ("hours", rolled_up(store, "hours", "hour", horizon)?),

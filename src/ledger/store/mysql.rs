@@ -44,7 +44,7 @@ impl Mysql {
         let opts = OptsBuilder::from_opts(opts)
             .prefer_socket(false)
             .tcp_connect_timeout(Some(Duration::from_secs(5)))
-            .read_timeout(Some(Duration::from_secs(60)))
+            .read_timeout(Some(Duration::from_secs(600)))
             .write_timeout(Some(Duration::from_secs(60)));
         let mut ssl = SslOpts::default();
         if target.tls != Tls::Verify {
