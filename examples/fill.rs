@@ -30,7 +30,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             Dim::Role,
             ["extract", "glean", "keyword", "query", "summary", "rerank"].get(usize::try_from(draw(6))?).unwrap_or(&""),
         );
-        labels.set(Dim::Tenant, &format!("tenant-{}", draw(20)));
+        labels.set(Dim::Tenant, &format!("tenant-{}", number / 500 % 20));
         labels.set(Dim::TrackId, &format!("upload-{}", number / 500));
         let mut counts = Counts::default();
         counts.set(Unit::Input, draw(4000));
