@@ -5,47 +5,28 @@ SHELL := /bin/bash
 
 PYTHON ?= python3
 BIN := .venv/bin
-RUST := Cargo.toml Cargo.lock pyproject.toml $(shell find src data -type f 2>/dev/null)
+SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+RUST := Cargo.toml Cargo.lock pyproject.toml build.rs $(shell find src data -type f 2>/dev/null)
+OLDER_OPENAI := 1.109.1 2.54.0
 
 .PHONY: help
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
 
-.venv/.ready:
-	$(PYTHON) -m venv .venv
-	$(PIP) --upgrade pip
-	touch $@
-
-.venv/.maturin: .venv/.ready
-	$(PIP) 'maturin>=1.16,<2'
-	touch $@
-
-# The package is installed editable; the two stamps say which profile the extension in python/ragmeter was built with.
-.venv/.release: .venv/.maturin $(RUST)
-	$(BIN)/maturin develop --quiet --release
-	rm -f .venv/.dev && touch $@
-
-.venv/.dev: .venv/.maturin $(RUST)
-	$(BIN)/maturin develop --quiet
-	rm -f .venv/.release && touch $@
-
-.venv/.lint-tools: .venv/.ready pyproject.toml
-	$(PIP) --group lint
-	touch $@
-
-.venv/.test-tools: .venv/.ready pyproject.toml
-	$(PIP) --group test
-	touch $@
+.PHONY: demo
+demo: .venv/.release .venv/.demo-tools ## Meter a real LightRAG and compare with the bill
+	$(BIN)/ragmeter demo
 
 .PHONY: build
 build: .venv/.release ## Build the release version into .venv, with the ragmeter command
 
 .PHONY: test
-test: .venv/.test-tools .venv/.dev ## Run every test
+test: .venv/.test-tools .venv/.dev $(OLDER_OPENAI:%=.venv/openai/%) ## Run every test
 	tools/servers
 	cargo test --quiet
 	$(BIN)/python -m pytest
+	for release in $(OLDER_OPENAI); do PYTHONPATH=.venv/openai/$$release $(BIN)/python -m pytest tests/e2e/test_openai.py; done
 
 .PHONY: kill-rounds
 kill-rounds: .venv/.test-tools .venv/.release ## Kill writers 100 times per database, and stop servers for 20 s
@@ -71,6 +52,66 @@ lint: .venv/.lint-tools .venv/.dev ## Check format, lints and types
 	$(BIN)/mypy
 	$(BIN)/python -m mypy.stubtest ragmeter._native --mypy-config-file pyproject.toml
 
+RAGFLOW_PYTHON ?= python3.13
+RAGFLOW_BIN := .venv/ragflow/bin
+
+.PHONY: test-ragflow
+test-ragflow: .venv/ragflow/.ready .venv/.maturin ## Test against a real RAGFlow: make test-ragflow RAGFLOW=path/to/checkout
+	test -f "$(RAGFLOW)/common/token_utils.py" || { echo "RAGFLOW=path/to/checkout is needed" >&2; exit 2; }
+	$(BIN)/maturin build --quiet --release -i $(RAGFLOW_BIN)/python --out .venv/ragflow/wheel --target-dir target/ragflow
+	$(RAGFLOW_BIN)/pip install --quiet --disable-pip-version-check --force-reinstall --no-deps .venv/ragflow/wheel/*.whl
+	RAGFLOW="$(realpath $(RAGFLOW))" $(RAGFLOW_BIN)/python -m pytest --noconftest -q tests/ragflow/real_checkout.py
+
+.venv/ragflow/.ready: .venv/.ready pyproject.toml
+	$(RAGFLOW_PYTHON) -m venv .venv/ragflow
+	$(RAGFLOW_BIN)/pip install --quiet --disable-pip-version-check --upgrade pip
+	$(RAGFLOW_BIN)/pip install --quiet --disable-pip-version-check --group ragflow
+	touch $@
+
+.PHONY: bench
+bench: .venv/.release .venv/.demo-tools .venv/.bench-tools ## Measure, side by side with the usual ways and the peers
+	for page in benches/*.py; do echo "── $$page"; $(BIN)/python $$page; done
+
+.PHONY: fuzz
+fuzz: ## Break what the readers read, 20 million times
+	RAGMETER_FUZZ_RUNS=$${RAGMETER_FUZZ_RUNS:-20000000} cargo test --quiet --release --test fuzz
+
+.PHONY: wheel
+wheel: .venv/.maturin ## Build the release wheel for every Python from 3.10 into dist
+	$(BIN)/maturin build --release --features abi3 --out dist
+
 .PHONY: clean
 clean: ## Remove what make made
-	rm -rf .venv target python/ragmeter/*.so
+	rm -rf .venv target dist python/ragmeter/*.so
+
+# Debian's Python comes without venv.
+.venv/.ready:
+	$(PYTHON) -m venv .venv || { rm -rf .venv; $(SUDO) apt-get update -q; $(SUDO) apt-get install -q -y python3-venv; $(PYTHON) -m venv .venv; }
+	$(PIP) --upgrade pip
+	touch $@
+
+.venv/.maturin: .venv/.ready
+	$(PIP) 'maturin>=1.16,<2'
+	touch $@
+
+# The package is installed editable; the two stamps say which profile the extension in python/ragmeter was built with.
+.venv/.release: .venv/.maturin $(RUST)
+	$(BIN)/maturin develop --quiet --release
+	rm -f .venv/.dev && touch $@
+
+.venv/.dev: .venv/.maturin $(RUST)
+	$(BIN)/maturin develop --quiet
+	rm -f .venv/.release && touch $@
+
+.venv/.demo-tools: .venv/.ready pyproject.toml
+	$(PIP) --group demo
+	touch $@
+
+.venv/.test-tools .venv/.lint-tools .venv/.bench-tools: .venv/.%-tools: .venv/.ready pyproject.toml
+	$(PIP) --group $*
+	touch $@
+
+# The generations of the OpenAI SDK before the newest, each in a folder of its own beside the environment.
+.venv/openai/%: .venv/.ready
+	$(PIP) --target $@.new openai==$*
+	mv $@.new $@

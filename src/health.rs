@@ -14,14 +14,16 @@ pub enum Reason {
     NoUsage,
     /// A count is no count: negative, broken, a truth value, too large.
     BadCount,
+    /// Reading failed by a mistake of ours.
+    Panic,
     /// Something was handed over that is neither text nor an object with members.
     Unreadable,
 }
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 5] =
-        [Self::MalformedBody, Self::TruncatedBody, Self::NoUsage, Self::BadCount, Self::Unreadable];
+    pub const ALL: [Self; 6] =
+        [Self::MalformedBody, Self::TruncatedBody, Self::NoUsage, Self::BadCount, Self::Panic, Self::Unreadable];
 
     /// The name used at every door.
     pub const fn name(self) -> &'static str {
@@ -30,6 +32,7 @@ impl Reason {
             Self::TruncatedBody => "truncated_body",
             Self::NoUsage => "no_usage",
             Self::BadCount => "bad_count",
+            Self::Panic => "panic",
             Self::Unreadable => "unreadable",
         }
     }

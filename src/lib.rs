@@ -20,6 +20,7 @@
 
 pub mod call;
 pub mod delivery;
+pub mod door;
 pub mod error;
 pub mod health;
 pub mod id;
@@ -41,7 +42,7 @@ pub use id::Id;
 pub use ledger::Ledger;
 pub use meter::{Meter, Scope, meter};
 pub use provider::Hints;
-pub use run::{Listener, Run, Totals};
+pub use run::{Deferred, Listener, Run, Totals};
 pub use stream::{StreamFilter, UsageStream, read_usage};
 pub use unit::Unit;
 pub use usage::{Counts, Flag, Flags, Origin, Usage};

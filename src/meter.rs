@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use crate::call::{Call, Dim, Labels, LabelsRef};
 use crate::id::{Id, Micros, now};
-use crate::run::{Listener, Report, Run};
+use crate::run::{Deferred, Listener, Report, Run};
 use crate::usage::{Origin, Usage};
 
 /// Who pays for the calls made in some stretch of code: the innermost run and the labels in force there.
@@ -103,6 +103,18 @@ impl Meter {
     pub fn record<'a>(&self, scope: Option<&'a Scope>, labels: LabelsRef<'a>, usage: &'a Usage, attempt: u32) {
         if self.admit(scope, usage.origin) {
             self.hand_on(scope, labels, usage, attempt);
+        }
+    }
+
+    /// Records a call later, when somebody asks a run around it for a total. Where no run is, or somebody listens to
+    /// everything, it is now.
+    pub fn defer(&self, scope: Option<&Scope>, call: &Arc<dyn Deferred>) {
+        let innermost = scope.and_then(|scope| scope.run.as_ref());
+        if innermost.is_none() || self.listening.load(Ordering::Acquire) {
+            return call.settle();
+        }
+        for run in std::iter::successors(innermost, |run| run.outer()) {
+            Listener::defer(&**run, call);
         }
     }
 

@@ -85,6 +85,17 @@ pub trait Listener: Send + Sync {
 
     /// What tells listeners apart: who listens to several runs around a call hears it once.
     fn identity(&self) -> usize;
+
+    /// Takes a call that is worked out later. Who cannot wait has it worked out now, and hears it like any other.
+    fn defer(&self, call: &Arc<dyn Deferred>) {
+        call.settle();
+    }
+}
+
+/// A call whose usage is worked out when somebody asks for a total: an estimate that has to count long texts.
+pub trait Deferred: Send + Sync {
+    /// Records the call now. Doing it again does nothing.
+    fn settle(&self);
 }
 
 /// A unit of work; see the page.
@@ -99,7 +110,11 @@ pub struct Run {
     keep: usize,
     state: Mutex<State>,
     listeners: OnceLock<Box<[Arc<dyn Listener>]>>,
+    deferred: Mutex<Vec<Arc<dyn Deferred>>>,
 }
+
+/// How many calls may wait to be worked out: they keep their texts alive.
+const MOST_DEFERRED: usize = 64;
 
 #[derive(Debug, Default)]
 struct State {
@@ -143,7 +158,16 @@ impl Run {
 
     /// A run that has its id from elsewhere: it goes on in this process.
     pub fn with_id(id: Id, name: Option<&str>, outer: Option<Arc<Run>>, keep: usize, began: Micros) -> Self {
-        Self { id, name: name.map(Box::from), began, outer, keep, state: Mutex::default(), listeners: OnceLock::new() }
+        Self {
+            id,
+            name: name.map(Box::from),
+            began,
+            outer,
+            keep,
+            state: Mutex::default(),
+            listeners: OnceLock::new(),
+            deferred: Mutex::default(),
+        }
     }
 
     /// Lets `listeners` hear every call of this run and of the runs inside it. They are set once, before the first call.
@@ -188,8 +212,28 @@ impl Run {
         }
     }
 
+    fn defer(&self, call: &Arc<dyn Deferred>) {
+        let waiting = {
+            let mut deferred = self.deferred.lock().unwrap_or_else(PoisonError::into_inner);
+            deferred.push(Arc::clone(call));
+            deferred.len()
+        };
+        if waiting >= MOST_DEFERRED {
+            self.settle();
+        }
+    }
+
+    /// Works out the calls that wait for it. No lock is held meanwhile: they record themselves in this run.
+    fn settle(&self) {
+        let waiting = std::mem::take(&mut *self.deferred.lock().unwrap_or_else(PoisonError::into_inner));
+        for call in waiting {
+            call.settle();
+        }
+    }
+
     /// What all its calls cost.
     pub fn totals(&self) -> Totals {
+        self.settle();
         let mut sum = Totals::default();
         for (_, totals) in &self.state().entries {
             sum.merge(totals);
@@ -199,6 +243,7 @@ impl Run {
 
     /// What its calls cost, told apart by `dims`, in order of first appearance.
     pub fn by(&self, dims: &[Dim]) -> Vec<(Vec<Option<Arc<str>>>, Totals)> {
+        self.settle();
         let mut groups: Vec<(Vec<Option<Arc<str>>>, Totals)> = Vec::new();
         let mut index = HashMap::new();
         for (labels, totals) in &self.state().entries {
@@ -216,6 +261,7 @@ impl Run {
 
     /// The newest calls, oldest first, as many as the run was asked to keep.
     pub fn calls(&self) -> Vec<Call> {
+        self.settle();
         let state = self.state();
         let call = |kept: &Kept| {
             Some(Call {
@@ -245,6 +291,13 @@ impl Listener for Run {
 
     fn identity(&self) -> usize {
         std::ptr::from_ref(self).addr()
+    }
+
+    fn defer(&self, call: &Arc<dyn Deferred>) {
+        Run::defer(self, call);
+        for listener in self.listeners() {
+            listener.defer(call);
+        }
     }
 }
 

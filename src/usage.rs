@@ -193,21 +193,23 @@ impl Counts {
     /// it is known becomes the largest such subset; a subset above its total is cut to it.
     pub fn settle(&mut self) -> Flags {
         let mut flags = Flags::default();
-        if self.known & SUBSETS == 0 {
-            return flags;
-        }
         let mut inferred = 0;
         // Backwards, subsets come before their totals.
-        for unit in Unit::ALL.into_iter().rev() {
+        let mut left = self.known & SUBSETS;
+        while let Some(unit) = Self::last(left) {
+            left &= !Self::bit(unit);
             let (Some(count), Some(parent)) = (self.get(unit), unit.parent()) else { continue };
             let unknown = self.get(parent).is_none();
             if unknown || (inferred & Self::bit(parent) != 0 && self.get(parent) < Some(count)) {
                 self.set(parent, count);
                 inferred |= Self::bit(parent);
+                left |= Self::bit(parent) & SUBSETS;
                 flags.set(Flag::Inferred);
             }
         }
-        for unit in Unit::ALL {
+        let mut left = self.known & SUBSETS;
+        while let Some(unit) = Self::first(left) {
+            left &= !Self::bit(unit);
             let (Some(count), Some(parent)) = (self.get(unit), unit.parent()) else { continue };
             if let Some(total) = self.get(parent)
                 && count > total
@@ -217,6 +219,14 @@ impl Counts {
             }
         }
         flags
+    }
+
+    fn first(units: u32) -> Option<Unit> {
+        Unit::ALL.get(units.trailing_zeros() as usize).copied()
+    }
+
+    fn last(units: u32) -> Option<Unit> {
+        Unit::ALL.get(31_usize.wrapping_sub(units.leading_zeros() as usize)).copied()
     }
 
     /// Adds every known count of `other`. Saturates; what both do not know stays unknown.

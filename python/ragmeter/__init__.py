@@ -9,11 +9,14 @@ from ragmeter._native import (
     Usage,
     UsageStream,
     count_tokens,
+    count_tokens_batch,
     current_scope,
     extract_usage,
+    truncate_tokens,
 )
 from ragmeter.context import bind, carry, current_run, label, resume, run
 from ragmeter.ledger import Ledger, LedgerError, configure
+from ragmeter.messages import MessageTokens, count_message_tokens
 from ragmeter.meter import health, record, record_tokens
 from ragmeter.observe import instrument, instrumented, uninstrument
 
@@ -21,6 +24,7 @@ __all__ = [
     "Call",
     "Ledger",
     "LedgerError",
+    "MessageTokens",
     "Run",
     "RunTotals",
     "Scope",
@@ -29,7 +33,9 @@ __all__ = [
     "UsageStream",
     "bind",
     "carry",
+    "count_message_tokens",
     "count_tokens",
+    "count_tokens_batch",
     "current_run",
     "current_scope",
     "extract_usage",
@@ -41,6 +47,7 @@ __all__ = [
     "record_tokens",
     "resume",
     "run",
+    "truncate_tokens",
     "uninstrument",
 ]
 

@@ -7,17 +7,13 @@ and executors, `carry` and `resume` for queues and other processes.
 
 from __future__ import annotations
 
-import base64
-import contextlib
 import functools
-import inspect
-import json
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from ragmeter._native import Run, Scope, current_scope, scope_variable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Sequence
+    from collections.abc import AsyncGenerator, Callable, Generator, Sequence
     from contextvars import Token
     from types import TracebackType
 
@@ -36,15 +32,20 @@ def current_run() -> Run | None:
     return scope.run if scope is not None else None
 
 
-@contextlib.contextmanager
-def within(scope: Scope | None) -> Iterator[None]:
+class within:  # noqa: N801 - reads as a verb
     """Put `scope` in force for a block and restore what was before; the scope does not end with the block."""
-    before = scope_variable.get()
-    scope_variable.set(scope)
-    try:
-        yield
-    finally:
-        scope_variable.set(before)
+
+    __slots__ = ("_before", "_scope")
+
+    def __init__(self, scope: Scope | None) -> None:
+        self._scope = scope
+
+    def __enter__(self) -> None:
+        self._before = scope_variable.get()
+        scope_variable.set(self._scope)
+
+    def __exit__(self, *exc_info: object) -> None:
+        scope_variable.set(self._before)
 
 
 class _Entered:
@@ -159,6 +160,8 @@ def bind(fn: F) -> F:
         >>> run.calls
         1
     """
+    import inspect  # 8 ms, for the few who need it
+
     scope = current_scope()
 
     async def coroutine(*args: Any, **kwargs: Any) -> Any:
@@ -233,6 +236,9 @@ def carry() -> str:
     The text holds the run's id and labels in plain form: printable ASCII without spaces, no secrets of ragmeter's.
     Outside any run it is valid too and resumes as "no run".
     """
+    import base64
+    import json
+
     scope = current_scope()
     content: dict[str, Any] = {}
     if scope is not None:
@@ -256,6 +262,9 @@ class resume(_Entered):  # noqa: N801 - reads as a verb
     __slots__ = ()
 
     def __init__(self, token: str) -> None:
+        import base64
+        import json
+
         try:
             if not token.startswith(_PREFIX):
                 raise ValueError

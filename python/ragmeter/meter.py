@@ -32,7 +32,8 @@ def report_error(where: str, exc: BaseException) -> None:
 class guard(contextlib.AbstractContextManager["guard"]):  # noqa: N801 - reads as a verb
     """Keep the errors of a hook away from the host: counted, logged once, never raised.
 
-    Only `Exception` is kept; a cancellation or an interrupt passes. Put none of the host's own code inside.
+    Exceptions are kept, and panics of the native half, which are none; a cancellation or an interrupt passes. Put none
+    of the host's own code inside.
     """
 
     __slots__ = ("_where",)
@@ -41,7 +42,7 @@ class guard(contextlib.AbstractContextManager["guard"]):  # noqa: N801 - reads a
         self._where = where
 
     def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> bool:
-        if not isinstance(exc, Exception):
+        if exc is None or not (isinstance(exc, Exception) or type(exc).__name__ == "PanicException"):
             return False
         report_error(self._where, exc)
         return True

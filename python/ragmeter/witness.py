@@ -10,21 +10,22 @@ from __future__ import annotations
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
-from ragmeter._native import record
+from ragmeter._native import record, record_later
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ragmeter._native import Scope, Usage
+    from ragmeter.observe.exchange import Exchange
 
-__all__ = ["OpenCall", "open_call"]
+__all__ = ["OpenCall", "call_variable", "open_call"]
 
-_open_call: ContextVar[OpenCall | None] = ContextVar("ragmeter_open_call", default=None)
+call_variable: ContextVar[OpenCall | None] = ContextVar("ragmeter_open_call", default=None)
 
 
 def open_call() -> OpenCall | None:
     """Return the host's model call that is running here, if there is one."""
-    return _open_call.get()
+    return call_variable.get()
 
 
 class OpenCall:
@@ -34,39 +35,58 @@ class OpenCall:
         scope: Who pays for it.
         observed: Whether an observer has seen a request of it. The observer records what it sees, and says so when it
             knows nothing; nobody else needs to.
+        exchanges: The requests that observers have seen begin.
+        heard: What observers recorded for it, one Usage for each request that they saw end.
         shares: Who shares it, labels and weights; None if nobody does.
     """
 
-    __slots__ = ("_before", "_closed", "_told", "labels", "observed", "scope", "shares")
+    __slots__ = ("_before", "_closed", "_told", "exchanges", "heard", "labels", "observed", "scope", "shares")
 
     def __init__(self, scope: Scope | None, **labels: str | None) -> None:
         self.scope = scope
         self.labels: dict[str, Any] = labels
         self.observed = False
+        self.exchanges: list[Exchange] = []
+        self.heard: list[Usage] = []
         self.shares: list[tuple[dict[str, str], int]] | None = None
-        self._told: list[Usage | None] = []
+        self._told: list[Usage] = []
         self._closed = False
         self._before: OpenCall | None = None
 
     def __enter__(self) -> OpenCall:
-        self._before = _open_call.get()
-        _open_call.set(self)
+        self._before = call_variable.get()
+        call_variable.set(self)
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        _open_call.set(self._before)
+        call_variable.set(self._before)
+
+    def leave(self) -> None:
+        """End requests that are still open with what has come so far.
+
+        For a caller that is gone: an SDK may keep an abandoned stream open until it is collected.
+        """
+        for exchange in self.exchanges:
+            if exchange.leave is not None:
+                exchange.leave()
 
     def tell(self, usage: Usage) -> None:
         """Take what a token tracker was told."""
         self._told.append(usage)
 
-    def close(self, estimate: Callable[[], Usage | None]) -> None:
-        """End the call and record it, if no observer did. Ending it again does nothing."""
+    def close(self, estimate: Callable[[], Usage] | None) -> None:
+        """End the call and record it, if no observer did. Ending it again does nothing.
+
+        Args:
+            estimate: Returns the usage where nobody has said anything; None where such a call costs nothing. It is
+                called when somebody asks for a total, for counting a long prompt takes longer than all the rest.
+        """
         if self._closed:
             return
         self._closed = True
         if self.observed:
             return
-        for usage in self._told or [estimate()]:
-            if usage is not None:
-                record(usage, scope=self.scope, shares=self.shares, **self.labels)
+        for usage in self._told:
+            record(usage, scope=self.scope, shares=self.shares, **self.labels)
+        if estimate is not None and not self._told:
+            record_later(self.scope, lambda: record(estimate(), scope=self.scope, shares=self.shares, **self.labels))

@@ -3,7 +3,7 @@
 //! Source: anthropic 2.12 `Usage`, `BetaIterationsUsage`; botocore `TokenUsage`; read 2026-11-22.
 
 use super::facts::{Facts, Label};
-use super::rule::{Beside, Dialect, Side};
+use super::rule::{Beside, Dialect, Side, unit};
 use super::slot::{Slot, Slots};
 use crate::unit::Unit;
 use crate::usage::{About, Counts, Origin, Usage};
@@ -23,13 +23,13 @@ pub(super) const MESSAGES: Dialect = Dialect {
         Beside { side: Side::Input, slots: WRITE, added: true },
     ],
     units: &[
-        (Unit::CacheRead, READ),
-        (Unit::CacheWrite, WRITE),
-        (Unit::CacheWrite5m, &[Slot::Cache5m]),
-        (Unit::CacheWrite1h, &[Slot::Cache1h]),
-        (Unit::Reasoning, &[Slot::DetailThinking, Slot::DetailReasoning]),
-        (Unit::WebSearches, &[Slot::WebSearches]),
-        (Unit::WebFetches, &[Slot::WebFetches]),
+        unit(Unit::CacheRead, READ),
+        unit(Unit::CacheWrite, WRITE),
+        unit(Unit::CacheWrite5m, &[Slot::Cache5m]),
+        unit(Unit::CacheWrite1h, &[Slot::Cache1h]),
+        unit(Unit::Reasoning, &[Slot::DetailThinking, Slot::DetailReasoning]),
+        unit(Unit::WebSearches, &[Slot::WebSearches]),
+        unit(Unit::WebFetches, &[Slot::WebFetches]),
     ],
 };
 

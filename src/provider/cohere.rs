@@ -4,7 +4,7 @@
 //! at that.
 
 use super::openai;
-use super::rule::{Beside, Dialect, Side};
+use super::rule::{Beside, Dialect, Side, unit};
 use super::slot::{Slot, Slots};
 use crate::unit::Unit;
 
@@ -24,12 +24,12 @@ pub(super) const COHERE: Dialect = Dialect {
     total: &[],
     beside: &[Beside { side: Side::Input, slots: &[Slot::BilledImage], added: true }],
     units: &[
-        (Unit::CacheRead, &[Slot::Cached]),
-        (Unit::InputImage, &[Slot::BilledImage]),
-        (Unit::BillableInput, &[Slot::BilledInput]),
-        (Unit::BillableOutput, &[Slot::BilledOutput]),
-        (Unit::SearchUnits, &[Slot::SearchUnits]),
-        (Unit::Classifications, &[Slot::Classifications]),
+        unit(Unit::CacheRead, &[Slot::Cached]),
+        unit(Unit::InputImage, &[Slot::BilledImage]),
+        unit(Unit::BillableInput, &[Slot::BilledInput]),
+        unit(Unit::BillableOutput, &[Slot::BilledOutput]),
+        unit(Unit::SearchUnits, &[Slot::SearchUnits]),
+        unit(Unit::Classifications, &[Slot::Classifications]),
     ],
     ..openai::CHAT
 };

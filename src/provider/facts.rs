@@ -105,6 +105,12 @@ pub(crate) struct Facts {
     pub(super) done: bool,
     pub(super) kind: Kind,
     byok: bool,
+    pub(super) embeds: bool,
+    /// The usage that is being heard stands in a choice.
+    of_choice: bool,
+    malformed_before: bool,
+    /// Usage of a choice, until it is known that the body has none of its own.
+    choice: Option<Box<Facts>>,
     label: Label,
     pub(super) model: Option<Box<str>>,
     pub(super) id: Option<Box<str>>,
@@ -127,6 +133,10 @@ impl Default for Facts {
             done: false,
             kind: Kind::Plain,
             byok: false,
+            embeds: false,
+            of_choice: false,
+            malformed_before: false,
+            choice: None,
             label: Label::None,
             model: None,
             id: None,
@@ -201,11 +211,16 @@ impl Facts {
             Note::Kind if depth == 1 => self.hear_kind(text),
             Note::Traffic => self.set(Slot::GeminiOmitted, 0),
             Note::Finish => self.done |= !text.is_empty(),
-            Note::Kind | Note::Object | Note::Status | Note::Wrapped | Note::Delivered | Note::Arguments => {}
+            Note::Vectors | Note::Kind | Note::Wrapped | Note::Delivered | Note::Arguments => {}
             Note::Done | Note::TurnDone | Note::Byok | Note::Cost | Note::UpstreamCost | Note::Seconds => {
                 self.scalar_note(note, text);
             }
         }
+    }
+
+    /// Hears that the body holds vectors.
+    pub(crate) fn vectors(&mut self) {
+        self.embeds = true;
     }
 
     /// Hears a scalar where a text belongs: yes, no, or an exact decimal.
@@ -238,6 +253,29 @@ impl Facts {
         self.done |= matches!(self.kind, Kind::Ended | Kind::RealtimeDone);
     }
 
+    /// Whether an object called usage, or one like it, was heard.
+    pub(crate) fn says_usage(&self) -> bool {
+        self.any(Place::Usage.slots())
+    }
+
+    /// Whether usage that stands in an object of `parent` is to be heard. Moonshot repeats it in a choice, where it
+    /// counts only if the body has none of its own.
+    #[inline]
+    pub(crate) fn admits(&mut self, place: Place, parent: Place) -> bool {
+        if place as u8 != Place::Usage as u8 {
+            return true;
+        }
+        self.of_choice = parent == Place::Choice;
+        if self.of_choice && self.says_usage() {
+            self.of_choice = false;
+            return false;
+        }
+        if self.of_choice {
+            self.malformed_before = self.malformed;
+        }
+        true
+    }
+
     /// An object of `place` begins.
     #[inline]
     pub(crate) fn enter(&mut self, place: Place) {
@@ -264,6 +302,32 @@ impl Facts {
     pub(crate) fn leave(&mut self, place: Place) {
         if place.is_item() {
             self.leave_item(place);
+        } else if self.of_choice && place == Place::Usage {
+            self.put_aside();
+        }
+    }
+
+    #[cold]
+    fn put_aside(&mut self) {
+        let slots = Place::Usage.slots();
+        let mut choice = Self { known: self.known & slots.0, values: self.values, ..Self::default() };
+        choice.malformed = std::mem::replace(&mut self.malformed, self.malformed_before);
+        (choice.cost, choice.upstream) = (self.cost.take(), self.upstream.take());
+        (choice.seconds, choice.byok) = (self.seconds.take(), std::mem::take(&mut self.byok));
+        choice.iterations = std::mem::take(&mut self.iterations);
+        self.choice = Some(Box::new(choice));
+        self.forget(slots);
+        self.of_choice = false;
+    }
+
+    /// The body is complete: usage of a choice counts if the body has none.
+    #[inline]
+    pub(crate) fn complete(&mut self) {
+        if let Some(mut choice) = self.choice.take()
+            && !self.says_usage()
+        {
+            self.malformed |= choice.malformed;
+            self.take_counts(&mut choice);
         }
     }
 
@@ -282,7 +346,8 @@ impl Facts {
                 self.sum(Some(Slot::ModelInput), input);
                 self.sum(Some(Slot::ModelOutput), output);
             }
-            Place::Iteration if self.iterations.len() < MOST_ITERATIONS => {
+            Place::Iteration if self.iterations.len() >= MOST_ITERATIONS => self.malformed = true,
+            Place::Iteration => {
                 let iteration = Iteration {
                     label,
                     model: self.item_model.take(),
@@ -305,7 +370,8 @@ impl Facts {
 
     /// The cost in dollars that the provider states.
     pub(super) fn cost(&self) -> Option<Decimal> {
-        if let Some(ticks) = self.get(Slot::Ticks) {
+        // protobuf cannot tell 0 from nothing said.
+        if let Some(ticks) = self.get(Slot::Ticks).filter(|ticks| *ticks > 0) {
             return Decimal::new(u128::from(ticks), 10);
         }
         let cost = self.cost?;
@@ -326,6 +392,7 @@ impl Facts {
     pub(super) fn clear(&mut self) {
         self.known = 0;
         (self.malformed, self.truncated, self.done, self.byok) = (false, false, false, false);
+        (self.of_choice, self.embeds, self.choice) = (false, false, None);
         (self.kind, self.label) = (Kind::Plain, Label::None);
         (self.model, self.id, self.request_id, self.tier, self.item_model) = (None, None, None, None, None);
         (self.cost, self.upstream, self.seconds) = (None, None, None);
@@ -367,6 +434,7 @@ impl Facts {
         take(&mut self.id, &mut newer.id);
         take(&mut self.request_id, &mut newer.request_id);
         take(&mut self.tier, &mut newer.tier);
+        self.embeds |= newer.embeds;
         self.malformed |= newer.malformed;
         self.truncated |= newer.truncated;
         self.done |= newer.done;

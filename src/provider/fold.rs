@@ -44,6 +44,7 @@ const MOST_OTHERS: usize = 1024;
 impl Fold {
     /// Takes what one event said and leaves `facts` empty.
     pub(crate) fn take(&mut self, facts: &mut Facts, hints: &Hints<'_>) {
+        facts.complete();
         if facts.kind == Kind::Transcribed {
             if let Some(line) = usage(facts, hints)
                 && self.others.len() < MOST_OTHERS

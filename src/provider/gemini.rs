@@ -2,7 +2,7 @@
 //!
 //! Source: google-genai 2.34 `GenerateContentResponseUsageMetadata`, interactions `Usage`; read 2026-11-22.
 
-use super::rule::{Beside, Dialect, Side};
+use super::rule::{Beside, Dialect, Side, unit};
 use super::slot::{Slot, Slots};
 use crate::unit::Unit;
 
@@ -27,16 +27,16 @@ pub(super) const GENERATE: Dialect = Dialect {
         Beside { side: Side::Input, slots: &[Slot::GeminiTools], added: true },
     ],
     units: &[
-        (Unit::CacheRead, &[Slot::GeminiCached]),
-        (Unit::Reasoning, &[Slot::GeminiThoughts]),
-        (Unit::ToolPrompt, &[Slot::GeminiTools]),
-        (Unit::InputText, &[Slot::InText]),
-        (Unit::InputAudio, &[Slot::InAudio]),
-        (Unit::InputImage, &[Slot::InImage]),
-        (Unit::InputVideo, &[Slot::InVideo]),
-        (Unit::OutputText, &[Slot::OutText]),
-        (Unit::OutputAudio, &[Slot::OutAudio]),
-        (Unit::OutputImage, &[Slot::OutImage]),
+        unit(Unit::CacheRead, &[Slot::GeminiCached]),
+        unit(Unit::Reasoning, &[Slot::GeminiThoughts]),
+        unit(Unit::ToolPrompt, &[Slot::GeminiTools]),
+        unit(Unit::InputText, &[Slot::InText]),
+        unit(Unit::InputAudio, &[Slot::InAudio]),
+        unit(Unit::InputImage, &[Slot::InImage]),
+        unit(Unit::InputVideo, &[Slot::InVideo]),
+        unit(Unit::OutputText, &[Slot::OutText]),
+        unit(Unit::OutputAudio, &[Slot::OutAudio]),
+        unit(Unit::OutputImage, &[Slot::OutImage]),
     ],
 };
 
@@ -51,16 +51,16 @@ pub(super) const INTERACTIONS: Dialect = Dialect {
         Beside { side: Side::Input, slots: &[Slot::TotalTools], added: true },
     ],
     units: &[
-        (Unit::CacheRead, &[Slot::TotalCached]),
-        (Unit::Reasoning, &[Slot::TotalThought]),
-        (Unit::ToolPrompt, &[Slot::TotalTools]),
-        (Unit::InputText, &[Slot::InText]),
-        (Unit::InputAudio, &[Slot::InAudio]),
-        (Unit::InputImage, &[Slot::InImage]),
-        (Unit::InputVideo, &[Slot::InVideo]),
-        (Unit::OutputText, &[Slot::OutText]),
-        (Unit::OutputAudio, &[Slot::OutAudio]),
-        (Unit::OutputImage, &[Slot::OutImage]),
+        unit(Unit::CacheRead, &[Slot::TotalCached]),
+        unit(Unit::Reasoning, &[Slot::TotalThought]),
+        unit(Unit::ToolPrompt, &[Slot::TotalTools]),
+        unit(Unit::InputText, &[Slot::InText]),
+        unit(Unit::InputAudio, &[Slot::InAudio]),
+        unit(Unit::InputImage, &[Slot::InImage]),
+        unit(Unit::InputVideo, &[Slot::InVideo]),
+        unit(Unit::OutputText, &[Slot::OutText]),
+        unit(Unit::OutputAudio, &[Slot::OutAudio]),
+        unit(Unit::OutputImage, &[Slot::OutImage]),
     ],
     ..GENERATE
 };

@@ -132,7 +132,7 @@ impl Scanner {
     #[allow(clippy::too_many_lines)] // one state after the other
     /// Reads `bytes` up to the end of a document or of the bytes.
     pub(crate) fn feed(&mut self, bytes: &[u8], facts: &mut Facts, text: &mut Collector) -> Fed {
-        let mut at = 0;
+        let (mut at, mut slowly) = (0, false);
         while let Some(&byte) = bytes.get(at) {
             match self.state {
                 State::Between => match byte {
@@ -156,7 +156,15 @@ impl Scanner {
                     }
                 },
                 State::First | State::Name => match byte {
+                    b'"' if !slowly => match self.members(bytes, at, facts, text) {
+                        (read, true) => return Fed::Document(read),
+                        (read, false) => {
+                            slowly = read == at && matches!(self.state, State::First | State::Name);
+                            at = read;
+                        }
+                    },
                     b'"' => {
+                        slowly = false;
                         self.state = State::InName;
                         at += 1;
                     }
@@ -240,7 +248,10 @@ impl Scanner {
                 State::Item => {
                     at += 1;
                     match byte {
-                        b'{' => self.push(self.place(), false),
+                        b'{' => {
+                            facts.enter(self.place());
+                            self.push(self.place(), false);
+                        }
                         b'[' => self.skip(b'[', b']'),
                         b'"' => self.state = State::SkipText,
                         b']' => {
@@ -285,6 +296,114 @@ impl Scanner {
         Fed::All
     }
 
+    /// Reads members of objects as long as their tokens are whole and plain; what is not is left to the states. Says
+    /// where it stopped and whether the document is complete.
+    #[inline]
+    fn members(&mut self, bytes: &[u8], start: usize, facts: &mut Facts, text: &mut Collector) -> (usize, bool) {
+        let mut at = start;
+        loop {
+            let name_at = at;
+            if bytes.get(at) != Some(&b'"') {
+                return (at, false);
+            }
+            let Some(name_end) = find_plain(bytes, at + 1) else { return (name_at, false) };
+            at = blank(bytes, name_end + 1);
+            if bytes.get(at) != Some(&b':') {
+                return (name_at, false);
+            }
+            at = blank(bytes, at + 1);
+            let name = bytes.get(name_at + 1..name_end).unwrap_or_default();
+            let means = self.place().member(name);
+            let Some(&byte) = bytes.get(at) else { return (name_at, false) };
+            self.state = State::After;
+            match (byte, means) {
+                (b'"', None) => {
+                    let Some(end) = self.end_of_text(bytes, at + 1) else {
+                        self.state = State::SkipText;
+                        return (bytes.len(), false);
+                    };
+                    at = end;
+                }
+                (b'0'..=b'9' | b'-' | b't' | b'f' | b'n', None) => {
+                    at = end_of_scalar(bytes, at).unwrap_or(bytes.len());
+                    if at == bytes.len() {
+                        self.state = State::SkipScalar;
+                        return (at, false);
+                    }
+                }
+                (b'0'..=b'9', Some(Means { count: Some(slot), note: None, object: None, items: None, .. })) => {
+                    let Some((count, end)) = digits(bytes, at) else { return self.value_left(at, means) };
+                    facts.set(*slot, count);
+                    at = end;
+                }
+                (b'"', Some(Means { count: None, note: Some(note), object: None, items: None, .. }))
+                    if !note.flows() =>
+                {
+                    let end = find_plain(bytes, at + 1);
+                    let Some((end, short)) = end.and_then(|end| Some((end, bytes.get(at + 1..end)?))) else {
+                        return self.value_left(at, means);
+                    };
+                    match std::str::from_utf8(short) {
+                        Ok(plain) => facts.note(*note, plain, self.depth),
+                        Err(_) => return self.value_left(at, means),
+                    }
+                    at = end + 1;
+                }
+                (b'{' | b'[', None) => {
+                    self.skip(byte, byte + 2);
+                    let Some(end) = self.end_of_nest(bytes, at + 1) else { return (bytes.len(), false) };
+                    at = end;
+                    self.state = State::After;
+                }
+                (b'{' | b'[', _) => {
+                    self.means = means;
+                    self.begin_value(byte, facts, text);
+                    at += 1;
+                    match self.state {
+                        State::SkipNest => {
+                            let Some(end) = self.end_of_nest(bytes, at) else { return (bytes.len(), false) };
+                            at = end;
+                            self.state = State::After;
+                        }
+                        State::First => {
+                            at = blank(bytes, at);
+                            continue;
+                        }
+                        _ => return (at, false),
+                    }
+                }
+                _ => return self.value_left(at, means),
+            }
+            at = blank(bytes, at);
+            loop {
+                match bytes.get(at) {
+                    Some(b',') => {
+                        self.state = State::Name;
+                        at = blank(bytes, at + 1);
+                        break;
+                    }
+                    Some(b'}') => {
+                        if self.pop(facts) {
+                            return (at + 1, true);
+                        }
+                        at = blank(bytes, at + 1);
+                        if self.state != State::After {
+                            return (at, false);
+                        }
+                    }
+                    _ => return (at, false),
+                }
+            }
+        }
+    }
+
+    fn value_left(&mut self, at: usize, means: Option<&'static Means>) -> (usize, bool) {
+        self.means = means;
+        self.state = State::Value;
+        (at, false)
+    }
+
+    #[inline]
     fn place(&self) -> Place {
         self.depth.checked_sub(1).and_then(|top| self.frames.get(top)).map_or(Place::Body, |frame| frame.place)
     }
@@ -350,7 +469,7 @@ impl Scanner {
         }
         match byte {
             b'{' => match means.and_then(|means| means.object) {
-                Some(place) if text.wants(place) => {
+                Some(place) if text.wants(place) && facts.admits(place, self.place()) => {
                     facts.enter(place);
                     self.push(place, false);
                 }
@@ -377,6 +496,9 @@ impl Scanner {
     fn skip_value(&mut self, open: u8, close: u8, facts: &mut Facts) {
         if let Some(slot) = self.means.and_then(|means| means.count) {
             facts.count(slot, Number::Bad);
+        }
+        if self.means.is_some_and(|means| means.note == Some(Note::Vectors)) {
+            facts.vectors();
         }
         self.skip(open, close);
     }
@@ -486,9 +608,10 @@ impl Scanner {
                 self.wrapped = Some(unwrapper);
             }
             Some(note) if note.flows() => collector.take(note, &text::unescape(raw)),
-            Some(note) if !self.too_long => {
-                facts.note(note, &String::from_utf8_lossy(&text::unescape(raw)), self.depth);
-            }
+            Some(note) if !self.too_long => match std::str::from_utf8(raw) {
+                Ok(plain) if !plain.contains('\\') => facts.note(note, plain, self.depth),
+                _ => facts.note(note, &String::from_utf8_lossy(&text::unescape(raw)), self.depth),
+            },
             _ => {}
         }
     }
@@ -512,16 +635,62 @@ fn hear_scalar(means: Means, raw: &[u8], too_long: bool, facts: &mut Facts) {
     }
 }
 
+/// Position behind white space.
+#[inline]
+fn blank(bytes: &[u8], mut at: usize) -> usize {
+    while matches!(bytes.get(at), Some(b' ' | b'\n' | b'\r' | b'\t')) {
+        at += 1;
+    }
+    at
+}
+
+/// The number that begins at `at` and the position behind it, if it is plain digits and ends before the bytes do.
+#[inline]
+fn digits(bytes: &[u8], at: usize) -> Option<(u64, usize)> {
+    let (mut count, mut end) = (0_u64, at);
+    loop {
+        let byte = *bytes.get(end)?;
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            let ended = matches!(byte, b',' | b'}' | b' ' | b'\n' | b'\r' | b'\t');
+            return (ended && end - at < 19).then_some((count, end));
+        }
+        count = count.wrapping_mul(10).wrapping_add(u64::from(digit));
+        end += 1;
+    }
+}
+
+/// Position of the quote that ends a text without escapes; `None` if it has some or is cut.
+#[inline]
+fn find_plain(bytes: &[u8], at: usize) -> Option<usize> {
+    let end = at + find_quote(bytes.get(at..)?)?;
+    (bytes.get(end) == Some(&b'"')).then_some(end)
+}
+
+/// The lowest set bit marks the first byte of `word` that is a quote or a backslash; 0 if there is none.
+#[inline]
+fn quotes(word: u64) -> u64 {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    let zeros = |word: u64| word.wrapping_sub(ONES) & !word;
+    (zeros(word ^ (ONES * 0x22)) | zeros(word ^ (ONES * 0x5c))) & (ONES * 0x80)
+}
+
 /// Position of the first quote or backslash.
 #[inline]
 fn find_quote(bytes: &[u8]) -> Option<usize> {
     // Names and short texts end before a search has set itself up.
-    for (at, byte) in bytes.iter().take(16).enumerate() {
-        if matches!(byte, b'"' | b'\\') {
-            return Some(at);
+    let (words, rest) = bytes.as_chunks::<8>();
+    for (at, word) in words.iter().take(4).enumerate() {
+        let found = quotes(u64::from_le_bytes(*word));
+        if found != 0 {
+            return Some(at * 8 + found.trailing_zeros() as usize / 8);
         }
     }
-    memchr2(b'"', b'\\', bytes.get(16..)?).map(|at| at + 16)
+    if let Some(long) = bytes.get(32..) {
+        return memchr2(b'"', b'\\', long).map(|at| at + 32);
+    }
+    let found = rest.iter().position(|byte| matches!(byte, b'"' | b'\\'))?;
+    Some(words.len() * 8 + found)
 }
 
 /// Position of the byte that ends a number or a word; that byte does not belong to it.

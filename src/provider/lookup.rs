@@ -10,6 +10,7 @@ const SIZE: usize = 1 << BITS;
 const EMPTY: u16 = u16::MAX;
 
 static ROWS: [Row; ROWS_LEN] = numbered();
+static KEYS: [Key; ROWS_LEN] = keys();
 static TABLE: [u16; SIZE] = table();
 
 /// How many rows lead to a place.
@@ -20,7 +21,7 @@ const _: () = assert!(ROWS_LEN * 2 < SIZE, "the table stays half empty");
 impl Means {
     /// The slots that a member leads to, here or below. What stands twice is told twice; the first telling is void.
     pub(super) fn slots(self) -> Slots {
-        let below = |place: Option<Place>| place.and_then(|place| BELOW.get(place as usize)).map_or(0, |slots| slots.0);
+        let below = |place: Option<Place>| place.map_or(0, |place| place.slots().0);
         Slots(below(self.object) | below(self.items))
     }
 }
@@ -29,14 +30,24 @@ impl Place {
     /// What a member called `name` means here; `None` if nothing.
     #[inline]
     pub(crate) fn member(self, name: &[u8]) -> Option<&'static Means> {
-        let mut at = hash(self, name);
+        let key = Key::new(self, name);
+        let mut at = key.hash();
         loop {
-            let row = ROWS.get(usize::from(*TABLE.get(at & (SIZE - 1))?))?;
-            if row.place as u8 == self as u8 && row.name.as_bytes() == name {
-                return Some(&row.means);
+            let row = usize::from(*TABLE.get(at & (SIZE - 1))?);
+            if *KEYS.get(row)? == key {
+                let row = ROWS.get(row)?;
+                // From 4 to 24 bytes the key says it all.
+                if (4..=24).contains(&name.len()) || row.name.as_bytes() == name {
+                    return Some(&row.means);
+                }
             }
             at += 1;
         }
+    }
+
+    /// The slots that can be told here or below.
+    pub(super) fn slots(self) -> Slots {
+        BELOW.get(self as usize).copied().unwrap_or_default()
     }
 
     #[cfg(feature = "python")]
@@ -46,23 +57,59 @@ impl Place {
     }
 }
 
-#[inline]
-const fn hash(place: Place, name: &[u8]) -> usize {
-    let (head, tail) = if let (Some(head), Some(tail)) = (name.first_chunk::<8>(), name.last_chunk::<8>()) {
-        (u64::from_le_bytes(*head), u64::from_le_bytes(*tail))
-    } else if let (Some(head), Some(tail)) = (name.first_chunk::<4>(), name.last_chunk::<4>()) {
-        (u32::from_le_bytes(*head) as u64, u32::from_le_bytes(*tail) as u64)
-    } else if let (Some(head), Some(tail)) = (name.first(), name.last()) {
-        (*head as u64, *tail as u64)
-    } else {
-        (0, 0)
-    };
-    let mixed = (head ^ ((name.len() as u64) << 56)).wrapping_mul(0x9E37_79B9_7F4A_7C15)
-        ^ (tail.rotate_left(23) ^ (place as u64)).wrapping_mul(0xD6E8_FEB8_6659_FD93);
-    #[allow(clippy::cast_possible_truncation)] // BITS of it
-    {
-        ((mixed ^ (mixed >> 29)).wrapping_mul(0xBF58_476D_1CE4_E5B9) >> (64 - BITS)) as usize
+/// The first, the next and the last bytes of a name, its length and its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Key {
+    head: u64,
+    middle: u64,
+    tail: u64,
+    rest: u64,
+}
+
+impl Key {
+    #[inline]
+    const fn new(place: Place, name: &[u8]) -> Self {
+        let (head, tail) = if let (Some(head), Some(tail)) = (name.first_chunk::<8>(), name.last_chunk::<8>()) {
+            (u64::from_le_bytes(*head), u64::from_le_bytes(*tail))
+        } else if let (Some(head), Some(tail)) = (name.first_chunk::<4>(), name.last_chunk::<4>()) {
+            (u32::from_le_bytes(*head) as u64, u32::from_le_bytes(*tail) as u64)
+        } else if let [first, .., last] = name {
+            (*first as u64, *last as u64)
+        } else if let [only] = name {
+            (*only as u64, 0)
+        } else {
+            (0, 0)
+        };
+        let middle = match name.split_at_checked(8) {
+            Some((_, behind)) if name.len() > 16 => match behind.first_chunk::<8>() {
+                Some(middle) => u64::from_le_bytes(*middle),
+                None => 0,
+            },
+            _ => 0,
+        };
+        Self { head, middle, tail, rest: (name.len() as u64) << 8 | place as u64 }
     }
+
+    #[inline]
+    const fn hash(self) -> usize {
+        let mixed = (self.head ^ self.tail.rotate_left(29) ^ self.rest.wrapping_mul(0xD6E8_FEB8_6659_FD93))
+            .wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        #[allow(clippy::cast_possible_truncation)] // BITS of it
+        {
+            (mixed >> (64 - BITS)) as usize
+        }
+    }
+}
+
+#[allow(clippy::indexing_slicing)] // run by the compiler
+const fn keys() -> [Key; ROWS_LEN] {
+    let mut keys = [Key { head: 0, middle: 0, tail: 0, rest: 0 }; ROWS_LEN];
+    let mut row = 0;
+    while row < ROWS_LEN {
+        keys[row] = Key::new(LISTED[row].0, LISTED[row].1.as_bytes());
+        row += 1;
+    }
+    keys
 }
 
 #[allow(clippy::indexing_slicing, clippy::panic)] // run by the compiler
@@ -71,7 +118,7 @@ const fn table() -> [u16; SIZE] {
     let mut row = 0;
     while row < ROWS_LEN {
         let name = LISTED[row].1.as_bytes();
-        let mut at = hash(LISTED[row].0, name) & (SIZE - 1);
+        let mut at = Key::new(LISTED[row].0, name).hash() & (SIZE - 1);
         while table[at] != EMPTY {
             let other = &LISTED[table[at] as usize];
             assert!(

@@ -38,6 +38,7 @@ pub(crate) use {
 #[cfg(not(feature = "python"))]
 use number::Number;
 use rule::Dialect;
+use slot::Slots;
 
 use crate::unit::Unit;
 use crate::usage::{About, Counts, Flag, Flags, Origin, Usage};
@@ -69,8 +70,17 @@ pub struct Hints<'a> {
 }
 
 impl Hints<'_> {
-    fn counts_beside(&self) -> bool {
-        matches!(self.provider, Some("xai" | "x_ai" | "x-ai" | "perplexity"))
+    /// The chat shape as this provider means it.
+    fn chat(&self, facts: &Facts) -> &'static Dialect {
+        const PERPLEXITY: Slots = Slots::of(&[Slot::Citation]);
+        const XAI: Slots = Slots::of(&[Slot::CachedText, Slot::PromptText]);
+        match self.provider {
+            Some("perplexity") => &openai::PERPLEXITY,
+            Some("xai" | "x_ai" | "x-ai") => &openai::XAI,
+            _ if facts.any(PERPLEXITY) => &openai::PERPLEXITY,
+            _ if facts.any(XAI) => &openai::XAI,
+            _ => &openai::CHAT,
+        }
     }
 
     fn has_no_output(&self) -> bool {
@@ -100,19 +110,46 @@ pub(crate) fn says_usage(facts: &Facts) -> bool {
 
 /// The usage that `facts` amount to; `None` if they say nothing of it.
 pub(crate) fn usage(facts: &Facts, hints: &Hints<'_>) -> Option<Usage> {
+    let mut others = Vec::new();
+    let usage = counted(facts, hints, &mut others)?;
+    Some(usage.with_about(About {
+        provider: hints.provider_name().map(Box::from),
+        model: facts.model.clone(),
+        response_id: facts.id.clone().or_else(|| facts.request_id.clone()),
+        service_tier: facts.tier.clone(),
+        cost: facts.cost().map(|cost| cost.to_string().into_boxed_str()),
+        others,
+    }))
+}
+
+/// The same, of facts that nobody needs afterwards.
+#[inline]
+pub(crate) fn usage_of(facts: &mut Facts, hints: &Hints<'_>) -> Option<Usage> {
+    facts.complete();
+    let mut others = Vec::new();
+    let usage = counted(facts, hints, &mut others)?;
+    Some(usage.with_about(About {
+        provider: hints.provider_name().map(Box::from),
+        model: facts.model.take(),
+        response_id: facts.id.take().or_else(|| facts.request_id.take()),
+        service_tier: facts.tier.take(),
+        cost: facts.cost().map(|cost| cost.to_string().into_boxed_str()),
+        others,
+    }))
+}
+
+#[inline]
+fn counted(facts: &Facts, hints: &Hints<'_>, others: &mut Vec<Usage>) -> Option<Usage> {
     let mut dialect = *DIALECTS.iter().find(|dialect| facts.any(dialect.marks))?;
-    if dialect.marks == openai::CHAT.marks
-        && (hints.counts_beside() || facts.get(Slot::Citation).or(facts.get(Slot::CachedText)).is_some())
-    {
-        dialect = &openai::CHAT_BESIDE;
+    if dialect.marks == openai::CHAT.marks {
+        dialect = hints.chat(facts);
     }
     let mut flags = Flags::default();
     let mut counts = dialect.counts(facts, &mut flags);
-    let mut others = Vec::new();
-    anthropic::add_iterations(facts, &mut counts, &mut others);
+    anthropic::add_iterations(facts, &mut counts, others);
     settle_cache_writes(&mut counts);
     common_units(facts, &mut counts);
-    if hints.has_no_output() && counts.get(Unit::Output).is_none() {
+    if (facts.embeds || hints.has_no_output()) && counts.get(Unit::Output).is_none() {
         counts.set(Unit::Output, 0);
     }
     if facts.malformed {
@@ -123,14 +160,7 @@ pub(crate) fn usage(facts: &Facts, hints: &Hints<'_>) -> Option<Usage> {
     }
     let mut usage = Usage::new(counts, Origin::Reported);
     usage.flags = usage.flags.union(flags);
-    Some(usage.with_about(About {
-        provider: hints.provider_name().map(Box::from),
-        model: facts.model.clone(),
-        response_id: facts.id.clone().or_else(|| facts.request_id.clone()),
-        service_tier: facts.tier.clone(),
-        cost: facts.cost().map(|cost| cost.to_string().into_boxed_str()),
-        others,
-    }))
+    Some(usage)
 }
 
 /// Writes whose lifetime nobody states live five minutes, the default.

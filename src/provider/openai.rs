@@ -3,7 +3,7 @@
 //! Source: openai 3.54.0 `CompletionUsage`, `CreateEmbeddingResponse`, `ResponseUsage`; xAI counts reasoning beside
 //! the completion; Perplexity counts reasoning and citations beside both; read 2026-11-22.
 
-use super::rule::{Beside, Dialect, Side};
+use super::rule::{Beside, Dialect, Row, Side, unit};
 use super::slot::{Slot, Slots};
 use crate::unit::Unit;
 
@@ -25,23 +25,23 @@ const CACHE_WRITE: &[Slot] = &[
 ];
 const REASONING: &[Slot] = &[Slot::DetailReasoning, Slot::DetailThinking, Slot::Reasoning];
 
-const UNITS: &[(Unit, &[Slot])] = &[
-    (Unit::CacheRead, CACHED),
-    (Unit::CacheWrite, CACHE_WRITE),
-    (Unit::CacheWrite5m, &[Slot::Cache5m]),
-    (Unit::CacheWrite1h, &[Slot::Cache1h]),
-    (Unit::InputText, &[Slot::InText, Slot::PromptText]),
-    (Unit::InputAudio, &[Slot::InAudio, Slot::PromptAudio]),
-    (Unit::InputImage, &[Slot::InImage, Slot::PromptImage, Slot::UsageImage]),
-    (Unit::InputVideo, &[Slot::InVideo, Slot::UsageVideo]),
-    (Unit::Citation, &[Slot::Citation]),
-    (Unit::Reasoning, REASONING),
-    (Unit::OutputText, &[Slot::OutText]),
-    (Unit::OutputAudio, &[Slot::OutAudio]),
-    (Unit::OutputImage, &[Slot::OutImage]),
-    (Unit::AcceptedPrediction, &[Slot::Accepted]),
-    (Unit::RejectedPrediction, &[Slot::Rejected]),
-    (Unit::WebSearches, &[Slot::WebSearches]),
+const UNITS: &[Row] = &[
+    unit(Unit::CacheRead, CACHED),
+    unit(Unit::CacheWrite, CACHE_WRITE),
+    unit(Unit::CacheWrite5m, &[Slot::Cache5m]),
+    unit(Unit::CacheWrite1h, &[Slot::Cache1h]),
+    unit(Unit::InputText, &[Slot::InText, Slot::PromptText]),
+    unit(Unit::InputAudio, &[Slot::InAudio, Slot::PromptAudio]),
+    unit(Unit::InputImage, &[Slot::InImage, Slot::PromptImage, Slot::UsageImage]),
+    unit(Unit::InputVideo, &[Slot::InVideo, Slot::UsageVideo]),
+    unit(Unit::Citation, &[Slot::Citation]),
+    unit(Unit::Reasoning, REASONING),
+    unit(Unit::OutputText, &[Slot::OutText]),
+    unit(Unit::OutputAudio, &[Slot::OutAudio]),
+    unit(Unit::OutputImage, &[Slot::OutImage]),
+    unit(Unit::AcceptedPrediction, &[Slot::Accepted]),
+    unit(Unit::RejectedPrediction, &[Slot::Rejected]),
+    unit(Unit::WebSearches, &[Slot::WebSearches]),
 ];
 
 /// Chat, legacy completions, assistants, embeddings.
@@ -51,17 +51,19 @@ pub(super) const CHAT: Dialect = Dialect {
     output: &[Slot::Completion],
     total: &[Slot::Total],
     rest_is_output: false,
-    beside: &[
-        Beside { side: Side::Output, slots: REASONING, added: false },
-        Beside { side: Side::Input, slots: &[Slot::Citation], added: false },
-    ],
+    beside: &[Beside { side: Side::Output, slots: REASONING, added: false }],
     units: UNITS,
 };
 
-/// The same from a provider that counts reasoning and citations beside the totals: xAI, Perplexity.
-pub(super) const CHAT_BESIDE: Dialect = Dialect {
+/// xAI: reasoning stands beside the completion, and the total has it in.
+pub(super) const XAI: Dialect =
+    Dialect { beside: &[Beside { side: Side::Output, slots: REASONING, added: true }], ..CHAT };
+
+/// Perplexity: reasoning and citations stand beside, are paid for, and the total leaves them out.
+pub(super) const PERPLEXITY: Dialect = Dialect {
+    total: &[],
     beside: &[
-        Beside { side: Side::Output, slots: REASONING, added: true },
+        Beside { side: Side::Output, slots: &[Slot::Reasoning], added: true },
         Beside { side: Side::Input, slots: &[Slot::Citation], added: true },
     ],
     ..CHAT
@@ -77,6 +79,6 @@ pub(super) const TOTAL: Dialect = Dialect {
     input: &[],
     output: &[],
     total: &[Slot::Total, Slot::BodyTotal],
-    units: &[(Unit::InputText, &[Slot::UsageText]), (Unit::InputImage, &[Slot::UsageImage])],
+    units: &[unit(Unit::InputText, &[Slot::UsageText]), unit(Unit::InputImage, &[Slot::UsageImage])],
     ..CHAT
 };

@@ -4,7 +4,7 @@
 //! and Llama, `amazon-bedrock-invocationMetrics`, response headers; dashscope 2.0.2 applications; read 2026-11-22.
 
 use super::openai;
-use super::rule::{Beside, Dialect, Side};
+use super::rule::{Beside, Dialect, Side, unit};
 use super::slot::{Slot, Slots};
 use crate::unit::Unit;
 
@@ -18,19 +18,19 @@ pub(super) const OLLAMA: Dialect = Dialect {
     ..PLAIN
 };
 
-/// watsonx and Titan, a list of results.
+/// watsonx, Titan and Vertex AI, a list of results.
 pub(super) const RESULTS: Dialect = Dialect {
     marks: Slots::of(&[Slot::ResultInput, Slot::ResultOutput, Slot::TitanInput]),
-    input: &[Slot::ResultInput, Slot::TitanInput],
-    output: &[Slot::ResultOutput],
+    input: &[Slot::ResultInput, Slot::TitanInput, Slot::MetricsInput, Slot::HeaderInput],
+    output: &[Slot::ResultOutput, Slot::TitanOutput, Slot::MetricsOutput, Slot::HeaderOutput],
     ..PLAIN
 };
 
 /// Llama on Bedrock.
 pub(super) const LLAMA: Dialect = Dialect {
     marks: Slots::of(&[Slot::LlamaPrompt, Slot::LlamaGeneration]),
-    input: &[Slot::LlamaPrompt],
-    output: &[Slot::LlamaGeneration],
+    input: &[Slot::LlamaPrompt, Slot::MetricsInput, Slot::HeaderInput],
+    output: &[Slot::LlamaGeneration, Slot::MetricsOutput, Slot::HeaderOutput],
     ..PLAIN
 };
 
@@ -51,7 +51,7 @@ pub(super) const METRICS: Dialect = Dialect {
         Beside { side: Side::Input, slots: &[Slot::MetricsCacheRead], added: true },
         Beside { side: Side::Input, slots: &[Slot::MetricsCacheWrite], added: true },
     ],
-    units: &[(Unit::CacheRead, &[Slot::MetricsCacheRead]), (Unit::CacheWrite, &[Slot::MetricsCacheWrite])],
+    units: &[unit(Unit::CacheRead, &[Slot::MetricsCacheRead]), unit(Unit::CacheWrite, &[Slot::MetricsCacheWrite])],
     ..PLAIN
 };
 
@@ -64,6 +64,6 @@ pub(super) const HEADERS: Dialect = Dialect {
         Beside { side: Side::Input, slots: &[Slot::HeaderCacheRead], added: true },
         Beside { side: Side::Input, slots: &[Slot::HeaderCacheWrite], added: true },
     ],
-    units: &[(Unit::CacheRead, &[Slot::HeaderCacheRead]), (Unit::CacheWrite, &[Slot::HeaderCacheWrite])],
+    units: &[unit(Unit::CacheRead, &[Slot::HeaderCacheRead]), unit(Unit::CacheWrite, &[Slot::HeaderCacheWrite])],
     ..PLAIN
 };

@@ -23,6 +23,19 @@ pub(super) struct Beside {
     pub(super) added: bool,
 }
 
+/// A unit: the first of its slots that was said.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Row {
+    unit: Unit,
+    slots: &'static [Slot],
+    any: Slots,
+}
+
+/// A unit: the first of `slots` that was said.
+pub(super) const fn unit(unit: Unit, slots: &'static [Slot]) -> Row {
+    Row { unit, slots, any: Slots::of(slots) }
+}
+
 /// How one family of providers reports usage.
 #[derive(Debug)]
 pub(super) struct Dialect {
@@ -39,7 +52,7 @@ pub(super) struct Dialect {
     /// What may have to be added to input and output.
     pub(super) beside: &'static [Beside],
     /// Units, each the first of its slots that was said.
-    pub(super) units: &'static [(Unit, &'static [Slot])],
+    pub(super) units: &'static [Row],
 }
 
 /// At most this many numbers can stand beside the totals of one dialect.
@@ -49,9 +62,11 @@ impl Dialect {
     /// The counts that `facts` amount to. The totals are inclusive afterwards.
     pub(super) fn counts(&self, facts: &Facts, flags: &mut Flags) -> Counts {
         let mut counts = Counts::default();
-        for (unit, slots) in self.units {
-            if let Some(count) = first(facts, slots) {
-                counts.set(*unit, count);
+        for row in self.units {
+            if facts.any(row.any)
+                && let Some(count) = first(facts, row.slots)
+            {
+                counts.set(row.unit, count);
             }
         }
         self.totals(facts, &mut counts, flags);

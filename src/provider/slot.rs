@@ -155,6 +155,8 @@ slots! {
     Eval,
     /// Input (Titan).
     TitanInput,
+    /// Output (Titan, at the end of a stream).
+    TitanOutput,
     /// Input (Llama on Bedrock).
     LlamaPrompt,
     /// Output (Llama on Bedrock).
@@ -211,14 +213,12 @@ pub(crate) enum Note {
     RequestId,
     /// Kind of event or body.
     Kind,
-    /// Kind of body (OpenAI).
-    Object,
-    /// How the answer ended (responses).
-    Status,
     /// How a choice ended.
     Finish,
     /// How the tokens are paid for (Gemini).
     Traffic,
+    /// Vectors; the numbers in them count nothing, but who embeds has no output.
+    Vectors,
     /// Service tier.
     Tier,
     /// Whether this is the last line (Ollama, Cohere).

@@ -9,8 +9,8 @@
 use super::slot::{Note, Slot};
 use Place::{
     BedrockMetrics, Billed, Body, CacheCreation, CacheDetail, CachedDetails, Candidate, Choice, CostDetails, Delta,
-    InputDetails, InputModality, Iteration, Message, Meta, Metrics, Model, OutputDetails, OutputModality, Said,
-    ServerTools, Tokens, ToolCall, ToolModality, Turn, Usage, Wrapped, XGroq,
+    InputDetails, InputModality, Iteration, Message, Meta, Metrics, Model, OutputDetails, OutputModality, Prediction,
+    Said, ServerTools, Tokens, ToolCall, ToolModality, Turn, Usage, Wrapped, XGroq,
 };
 
 /// A kind of object that usage stands in, or on the way to it.
@@ -49,6 +49,8 @@ pub(crate) enum Place {
     ToolModality,
     /// One result (watsonx, Titan).
     Result,
+    /// One prediction (Vertex AI).
+    Prediction,
     /// One model of an application (DashScope).
     Model,
     /// One choice.
@@ -95,6 +97,10 @@ pub(crate) struct Means {
 impl Means {
     pub(super) const NOTHING: Self = Self { count: None, note: None, object: None, items: None, door: 0 };
 
+    /// The choices of an answer.
+    #[cfg(feature = "python")]
+    pub(crate) const CHOICES: Self = items(Choice);
+
     const fn or_object(self, place: Place) -> Self {
         Self { object: Some(place), ..self }
     }
@@ -128,6 +134,7 @@ const fn items(place: Place) -> Means {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Row {
     /// The kind of object the name stands in.
+    #[cfg_attr(not(feature = "python"), allow(dead_code))]
     pub place: Place,
     /// The name.
     pub name: &'static str,
@@ -161,8 +168,6 @@ pub(super) const LISTED: &[(Place, &str, Means)] = &[
     (Body, "Id", text(Note::Id)),
     (Body, "type", text(Note::Kind)),
     (Body, "event_type", text(Note::Kind)),
-    (Body, "object", text(Note::Object)),
-    (Body, "status", text(Note::Status)),
     (Body, "service_tier", text(Note::Tier)),
     (Body, "done", text(Note::Done)),
     (Body, "is_finished", text(Note::Done)),
@@ -186,9 +191,18 @@ pub(super) const LISTED: &[(Place, &str, Means)] = &[
     (Turn, "turnComplete", text(Note::TurnDone)),
     (Turn, "turn_complete", text(Note::TurnDone)),
     (Body, "chunk", object(Wrapped)),
+    (Body, "bytes", text(Note::Wrapped)),
+    (Body, "embedding", text(Note::Vectors)),
+    (Body, "embeddings", text(Note::Vectors)),
     (Body, "prompt_eval_count", count(Slot::PromptEval)),
     (Body, "eval_count", count(Slot::Eval)),
     (Body, "inputTextTokenCount", count(Slot::TitanInput)),
+    (Body, "totalOutputTextTokenCount", count(Slot::TitanOutput)),
+    (Body, "predictions", items(Prediction)),               // Vertex AI
+    (Prediction, "embeddings", object(Prediction)),
+    (Prediction, "statistics", object(Place::Result)),
+    (Place::Result, "token_count", count(Slot::ItemInput)),
+    (Meta, "billableCharacterCount", count(Slot::Characters)),
     (Body, "prompt_token_count", count(Slot::LlamaPrompt)),
     (Body, "generation_token_count", count(Slot::LlamaGeneration)),
     (Body, "total_tokens", count(Slot::BodyTotal)),
@@ -205,7 +219,7 @@ pub(super) const LISTED: &[(Place, &str, Means)] = &[
     (Usage, "TotalTokens", count(Slot::Total)),
     (Usage, "totalTokenCount", count(Slot::GeminiTotal)),
     (Usage, "total_token_count", count(Slot::GeminiTotal)),
-    (Usage, "prompt_tokens_details", object(InputDetails)),
+    (Usage, "prompt_tokens_details", object(InputDetails).or_items(InputModality)), // a list in google-genai
     (Usage, "prompt_token_details", object(InputDetails)),
     (Usage, "promptTokensDetails", object(InputDetails).or_items(InputModality)),
     (Usage, "promptTokenDetails", items(InputModality)),    // Gemini embeddings

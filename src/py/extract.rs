@@ -5,7 +5,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
+use pyo3::types::{PyByteArray, PyBytes, PyList, PyMemoryView, PyString, PyTuple};
 
 use super::payload;
 use super::usage::PyUsage;
@@ -14,12 +14,15 @@ use crate::provider::{Collector, Facts, Hints};
 use crate::stream::{StreamFilter, UsageStream, read_usage};
 use crate::usage::{Flag, Usage};
 
+/// How deep lists of chunks nest at most; a list may hold itself.
+const MOST_NESTED: usize = 4;
+
 /// Gives access to a stream, for as long as what it is given runs.
 type Access<'a> = &'a mut dyn FnMut(&mut dyn FnMut(&mut UsageStream));
 
 /// Read the token usage out of a model's answer.
 ///
-/// Never raises on bad content: what cannot be read is `None` or has flags, and `reading_health()` counts why.
+/// Never raises on bad content: what cannot be read is `None` or has flags, and `health()` counts why.
 ///
 /// Args:
 ///     answer: An SDK's response object, a dict, a list of stream chunks, or the bytes or text of a JSON body, of
@@ -42,11 +45,17 @@ pub(super) fn extract_usage(
 ) -> Option<PyUsage> {
     let _ = stream;
     let hints = Hints { provider, api };
-    let usage = match headers.filter(|headers| !headers.is_none()) {
+    let usage = guarded(|| match headers.filter(|headers| !headers.is_none()) {
         None => read(answer, &hints),
         Some(headers) => read_with_headers(answer, &hints, headers),
-    };
-    counted(usage).map(PyUsage)
+    });
+    counted(usage.flatten()).map(PyUsage)
+}
+
+/// Keeps a panic away from the host. There is none that we know of.
+fn guarded<T>(work: impl FnOnce() -> T) -> Option<T> {
+    let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
+    outcome.inspect_err(|_| HEALTH.add(Reason::Panic)).ok()
 }
 
 fn counted(usage: Option<Usage>) -> Option<Usage> {
@@ -58,12 +67,19 @@ fn counted(usage: Option<Usage>) -> Option<Usage> {
     usage
 }
 
-fn read(answer: &Bound<'_, PyAny>, hints: &Hints<'_>) -> Option<Usage> {
+pub(super) fn read(answer: &Bound<'_, PyAny>, hints: &Hints<'_>) -> Option<Usage> {
     if let Ok(bytes) = answer.cast::<PyBytes>() {
         return read_usage(bytes.as_bytes(), hints);
     }
     if let Ok(text) = answer.cast::<PyString>() {
         return read_usage(text.to_string_lossy().as_bytes(), hints);
+    }
+    if payload::is_object(answer) {
+        let mut facts = Facts::default();
+        payload::tell(answer, &mut facts, &mut Collector::default());
+        if facts.is_plain() {
+            return crate::provider::usage_of(&mut facts, hints);
+        }
     }
     let mut stream = UsageStream::new(*hints);
     feed_any(answer, false, &mut |feed| feed(&mut stream));
@@ -85,24 +101,31 @@ fn read_with_headers(answer: &Bound<'_, PyAny>, hints: &Hints<'_>, headers: &Bou
 
 /// Feeds what `with` gives access to. An object is looked at before: it may run Python code, which must find no lock.
 fn feed_any(chunk: &Bound<'_, PyAny>, keep_text: bool, with: Access<'_>) {
+    feed_nested(chunk, keep_text, with, 0);
+}
+
+fn feed_nested(chunk: &Bound<'_, PyAny>, keep_text: bool, with: Access<'_>, depth: usize) {
+    if depth > MOST_NESTED {
+        return HEALTH.add(Reason::Unreadable);
+    }
     if let Ok(bytes) = chunk.cast::<PyBytes>() {
         with(&mut |stream| stream.feed(bytes.as_bytes()));
     } else if let Ok(text) = chunk.cast::<PyString>() {
         let text = text.to_string_lossy();
         with(&mut |stream| stream.feed(text.as_bytes()));
     } else if let Ok(list) = chunk.cast::<PyList>() {
-        list.iter().for_each(|item| feed_any(&item, keep_text, with));
+        list.iter().for_each(|item| feed_nested(&item, keep_text, with, depth + 1));
     } else if let Ok(list) = chunk.cast::<PyTuple>() {
-        list.iter().for_each(|item| feed_any(&item, keep_text, with));
-    } else if chunk.is_instance_of::<PyDict>() {
+        list.iter().for_each(|item| feed_nested(&item, keep_text, with, depth + 1));
+    } else if payload::is_object(chunk) {
         feed_object(chunk, keep_text, with);
-    } else if let Ok(buffer) = pyo3::buffer::PyBuffer::<u8>::get(chunk) {
-        let bytes = buffer.to_vec(chunk.py()).unwrap_or_default();
-        with(&mut |stream| stream.feed(&bytes));
-    } else if payload::is_scalar(chunk) {
-        HEALTH.add(Reason::Unreadable);
+    } else if chunk.is_instance_of::<PyByteArray>() || chunk.is_instance_of::<PyMemoryView>() {
+        // A copy: what the object shows may change while it is read, and the limited API has no buffers before 3.11.
+        if let Ok(Ok(bytes)) = chunk.py().get_type::<PyBytes>().call1((chunk,)).map(Bound::cast_into::<PyBytes>) {
+            with(&mut |stream| stream.feed(bytes.as_bytes()));
+        }
     } else {
-        feed_object(chunk, keep_text, with);
+        HEALTH.add(Reason::Unreadable);
     }
 }
 
@@ -146,7 +169,7 @@ impl PyUsageStream {
     /// Read the next piece: bytes or text split anywhere, or one chunk as the SDK hands it out.
     fn feed(&self, chunk: &Bound<'_, PyAny>) {
         let keep_text = self.lock().keeps_text();
-        feed_any(chunk, keep_text, &mut |feed| feed(&mut self.lock()));
+        guarded(|| feed_any(chunk, keep_text, &mut |feed| feed(&mut self.lock())));
     }
 
     /// End the stream; its usage, or `None` if it said nothing of it.
@@ -250,14 +273,4 @@ impl PyStreamFilter {
     fn text(&self) -> Option<String> {
         self.lock().stream().text().map(String::from)
     }
-}
-
-/// What went wrong while reading, and how often, since the process began.
-#[pyfunction]
-pub(super) fn reading_health(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
-    let counts = PyDict::new(py);
-    for (reason, count) in HEALTH.iter() {
-        counts.set_item(reason.name(), count)?;
-    }
-    Ok(counts)
 }

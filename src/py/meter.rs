@@ -1,7 +1,7 @@
 //! Recording and health for Python.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyInt};
@@ -9,8 +9,10 @@ use pyo3::types::{PyBool, PyDict, PyInt};
 use super::scope::{PyScope, current_scope, labels_from};
 use super::usage::PyUsage;
 use crate::call::{Dim, LabelsRef};
+use crate::health::HEALTH;
 use crate::ledger::{Durability, Ledger};
 use crate::meter::{Scope, meter};
+use crate::run::Deferred;
 use crate::unit::Unit;
 use crate::usage::{Counts, Origin, Usage};
 
@@ -115,6 +117,32 @@ pub(super) fn record_tokens(
     SETTLING.settle(py);
 }
 
+/// A Python function that records a call when it is called, once.
+struct PyDeferred(Mutex<Option<Py<PyAny>>>);
+
+impl Deferred for PyDeferred {
+    fn settle(&self) {
+        let function = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(function) = function {
+            Python::attach(|py| {
+                if function.call0(py).is_err() {
+                    meter().health.count_error();
+                }
+            });
+        }
+    }
+}
+
+/// Has `function` record a call when somebody asks a run of `scope` for a total, at once where no run is active.
+///
+/// For estimates: counting a long prompt takes longer than everything else that metering does. Errors of the function
+/// are counted in `health()` and go no further.
+#[pyfunction]
+pub(super) fn record_later(scope: Option<&PyScope>, function: Py<PyAny>) {
+    let call: Arc<dyn Deferred> = Arc::new(PyDeferred(Mutex::new(Some(function))));
+    meter().defer(scope.map(|scope| &*scope.scope), &call);
+}
+
 /// A count; `None`, counted as dropped, for what is none.
 fn count(value: &Bound<'_, PyAny>) -> Option<u64> {
     let is_number = value.is_instance_of::<PyInt>() && !value.is_instance_of::<PyBool>();
@@ -128,12 +156,16 @@ fn count(value: &Bound<'_, PyAny>) -> Option<u64> {
 /// What the meter has seen since the process started, by name.
 ///
 /// `calls` seen, of these `reported`, `estimated`, `unknown` by origin and `unattributed` outside any run; `dropped`
-/// values that could not be read; `errors` of hooks that were kept away from the host.
+/// values that could not be read; `errors` of hooks that were kept away from the host. Of what providers said:
+/// `malformed_body`, `truncated_body`, `no_usage`, `bad_count`, `unreadable`.
 #[pyfunction]
 pub(super) fn health(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     let dict = PyDict::new(py);
     for (name, count) in meter().health.snapshot() {
         dict.set_item(name, count)?;
+    }
+    for (reason, count) in HEALTH.iter() {
+        dict.set_item(reason.name(), count)?;
     }
     Ok(dict)
 }

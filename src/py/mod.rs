@@ -5,6 +5,7 @@ mod extract;
 mod ledger;
 mod meter;
 mod payload;
+mod ragflow;
 mod run;
 mod scope;
 mod tokens;
@@ -18,24 +19,35 @@ mod _native {
     #[pymodule_export]
     use super::delivery::{PySender, post_once};
     #[pymodule_export]
-    use super::extract::{PyStreamFilter, PyUsageStream, extract_usage, reading_health};
+    use super::extract::{PyStreamFilter, PyUsageStream, extract_usage};
     #[pymodule_export]
     use super::ledger::{
         LedgerError, PyLedger, PyListening, after_fork_in_parent, before_fork, listen_to_all, set_ledger_notice,
     };
     #[pymodule_export]
-    use super::meter::{after_fork, count_error, health, record, record_tokens};
+    use super::meter::{after_fork, count_error, health, record, record_later, record_tokens};
+    #[pymodule_export]
+    use super::ragflow::{
+        PySink, num_tokens_from_string, num_tokens_from_string_exact, record_run_token_usage,
+        total_token_count_from_response, total_token_count_from_response_exact, truncate, truncate_exact,
+        usage_from_response, usage_from_response_exact,
+    };
     #[pymodule_export]
     use super::run::{PyCall, PyRun, PyRunTotals};
     #[pymodule_export]
     use super::scope::{PyScope, current_scope};
     #[pymodule_export]
-    use super::tokens::{PyEncoding, count_tokens, get_encoding, list_encoding_names};
+    use super::tokens::{
+        PyCounter, PyEncoding, count_tokens, count_tokens_batch, count_until, get_encoding, list_encoding_names,
+        resolve_model, truncate_tokens,
+    };
     #[pymodule_export]
     use super::usage::PyUsage;
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
-        module.add("scope_variable", super::scope::variable(module.py())?)
+        module.add("scope_variable", super::scope::variable(module.py())?)?;
+        module.add("token_usage_sink", super::ragflow::sink_variable(module.py())?)?;
+        module.add("langfuse_run_attrs", super::ragflow::attrs_variable(module.py())?)
     }
 }

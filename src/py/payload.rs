@@ -2,29 +2,44 @@
 
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
+use pyo3::types::{PyBool, PyByteArray, PyBytes, PyDict, PyFloat, PyInt, PyList, PyMemoryView, PyString, PyTuple};
 
 use crate::provider::json::{Fed, Scanner};
 use crate::provider::{Collector, Facts, Means, Note, Number, Place};
 
 /// How deep places nest at most; the same as for JSON.
 const MOST_DEPTH: usize = 12;
+/// How many objects one answer is looked into for; lists of results are the longest.
+const MOST_OBJECTS: u32 = 20_000;
+/// The same for objects that are asked for every name there is.
+const COST_OF_NAMES: u32 = 500;
 
 /// Tells the members of `body` to `facts`. Whatever an object raises when it is looked at counts as not said.
 pub(super) fn tell(body: &Bound<'_, PyAny>, facts: &mut Facts, text: &mut Collector) {
-    Teller { facts, text }.object(body, Place::Body, 1);
+    let mut teller = Teller { facts, text, choices: None, budget: MOST_OBJECTS };
+    teller.object(body, Place::Body, 1);
+    // Most choices hold nothing that counts, so they come last and only if they are wanted.
+    if let Some((choices, depth)) = teller.choices.take()
+        && (!teller.facts.says_usage() || teller.text.text().is_some())
+    {
+        teller.inner(Means::CHOICES, &choices, Place::Body, depth);
+    }
 }
 
-struct Teller<'a> {
+struct Teller<'a, 'py> {
     facts: &'a mut Facts,
     text: &'a mut Collector,
+    choices: Option<(Bound<'py, PyAny>, usize)>,
+    /// How many objects may still be looked into; something that makes up its members has no end.
+    budget: u32,
 }
 
-impl Teller<'_> {
-    fn object(&mut self, object: &Bound<'_, PyAny>, place: Place, depth: usize) {
-        if depth > MOST_DEPTH {
+impl<'py> Teller<'_, 'py> {
+    fn object(&mut self, object: &Bound<'py, PyAny>, place: Place, depth: usize) {
+        if depth > MOST_DEPTH || self.budget == 0 {
             return;
         }
+        self.budget -= 1;
         self.facts.enter(place);
         if let Ok(dict) = object.cast::<PyDict>() {
             self.members(dict, place, depth);
@@ -34,17 +49,57 @@ impl Teller<'_> {
         self.facts.leave(place);
     }
 
-    fn members(&mut self, dict: &Bound<'_, PyDict>, place: Place, depth: usize) {
+    /// Hears plain values at once and looks into the others when the dict is done: that may run Python code, which may
+    /// change the dict.
+    fn members(&mut self, dict: &Bound<'py, PyDict>, place: Place, depth: usize) {
+        if dict.is_empty() {
+            return;
+        }
+        let mut later = Vec::new();
         for (name, value) in dict {
             let Ok(name) = name.cast::<PyString>() else { continue };
             let Ok(name) = name.to_str() else { continue };
-            if let Some(means) = place.member(name.as_bytes()) {
-                self.member(*means, &value, depth);
+            let Some(means) = place.member(name.as_bytes()) else { continue };
+            if self.plain(*means, &value, depth) {
+                continue;
             }
+            if means.items == Some(Place::Choice) {
+                self.choices = Some((value, depth));
+            } else {
+                later.push((*means, value));
+            }
+        }
+        for (means, value) in later {
+            self.member(means, &value, place, depth);
         }
     }
 
-    fn attributes(&mut self, object: &Bound<'_, PyAny>, place: Place, depth: usize) {
+    /// Hears a value that runs no code when it is looked at; `false` if it may.
+    #[inline]
+    fn plain(&mut self, means: Means, value: &Bound<'py, PyAny>, depth: usize) -> bool {
+        if value.is_none() {
+            if let Some(slot) = means.count {
+                self.facts.count(slot, Number::Null);
+            } else if let Some(note) = means.note {
+                self.facts.scalar_note(note, "null");
+            }
+        } else if let Ok(int) = value.cast_exact::<PyInt>() {
+            let Some(slot) = means.count else { return means.note.is_none() };
+            self.facts.count(slot, int.extract::<u64>().map_or(Number::Bad, Number::Count));
+        } else if let Ok(text) = value.cast_exact::<PyString>() {
+            self.text(means, &text.to_string_lossy(), depth);
+        } else if let Some(slot) = means.count
+            && means.note.is_none()
+            && (is_json(value) && means.object.is_none() && means.items.is_none())
+        {
+            self.facts.count(slot, number(value));
+        } else {
+            return false;
+        }
+        true
+    }
+
+    fn attributes(&mut self, object: &Bound<'py, PyAny>, place: Place, depth: usize) {
         let py = object.py();
         let own = object.getattr(intern!(py, "__dict__")).ok();
         let own = own.as_ref().and_then(|own| own.cast::<PyDict>().ok());
@@ -62,32 +117,30 @@ impl Teller<'_> {
     }
 
     /// Asks for every name there is; for objects that keep their members elsewhere: slots, protobuf, properties.
-    fn names(&mut self, object: &Bound<'_, PyAny>, place: Place, depth: usize) {
+    fn names(&mut self, object: &Bound<'py, PyAny>, place: Place, depth: usize) {
+        self.budget = self.budget.saturating_sub(COST_OF_NAMES);
         for row in place.members() {
             if row.name.bytes().any(|byte| !(byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')) {
                 continue;
             }
             if let Ok(Some(value)) = object.getattr_opt(row.name) {
-                self.member(row.means, &value, depth);
+                self.member(row.means, &value, place, depth);
             }
         }
     }
 
-    fn member(&mut self, means: Means, value: &Bound<'_, PyAny>, depth: usize) {
-        if value.is_none() {
-            if let Some(slot) = means.count {
-                self.facts.count(slot, Number::Null);
+    fn member(&mut self, means: Means, value: &Bound<'py, PyAny>, parent: Place, depth: usize) {
+        if self.plain(means, value, depth) {
+            return;
+        }
+        if means.note == Some(Note::Vectors) {
+            if !is_scalar(value) {
+                self.facts.vectors();
             }
             return;
         }
         if means.count.is_none() && means.note.is_none() {
-            return self.inner(means, value, depth);
-        }
-        if let Some(slot) = means.count
-            && let Ok(int) = value.cast_exact::<PyInt>()
-        {
-            let number = int.extract::<u64>().map_or(Number::Bad, Number::Count);
-            return self.facts.count(slot, number);
+            return self.inner(means, value, parent, depth);
         }
         if let Ok(text) = value.cast::<PyString>() {
             return self.text(means, &text.to_string_lossy(), depth);
@@ -102,21 +155,21 @@ impl Teller<'_> {
             if let Some(slot) = means.count {
                 self.facts.count(slot, Number::Bad);
             }
-            return self.inner(means, value, depth);
+            return self.inner(means, value, parent, depth);
         }
         if let Some(slot) = means.count {
             self.facts.count(slot, number(value));
         }
         if let Some(note) = means.note {
             if means.object.is_some() && !value.is_instance_of::<PyFloat>() && !value.is_instance_of::<PyInt>() {
-                return self.inner(means, value, depth);
+                return self.inner(means, value, parent, depth);
             }
             self.scalar(note, value, depth);
         }
     }
 
     /// An object or a list.
-    fn inner(&mut self, means: Means, value: &Bound<'_, PyAny>, depth: usize) {
+    fn inner(&mut self, means: Means, value: &Bound<'py, PyAny>, parent: Place, depth: usize) {
         if let Ok(list) = value.cast::<PyList>() {
             if let Some(place) = means.items.filter(|place| self.text.wants(*place)) {
                 list.iter().for_each(|item| self.item(&item, place, depth));
@@ -128,17 +181,19 @@ impl Teller<'_> {
         } else if is_scalar(value) {
             // Where an object belongs it says nothing.
         } else if let Some(place) = means.object.filter(|place| self.text.wants(*place)) {
-            self.object(value, place, depth + 1);
+            if self.facts.admits(place, parent) {
+                self.object(value, place, depth + 1);
+            }
         } else if let Some(place) = means.items.filter(|place| self.text.wants(*place))
             && !value.is_instance_of::<PyDict>()
             && let Ok(items) = value.try_iter()
         {
             // A repeated field of protobuf is no list.
-            items.flatten().for_each(|item| self.item(&item, place, depth));
+            items.flatten().take(MOST_OBJECTS as usize).for_each(|item| self.item(&item, place, depth));
         }
     }
 
-    fn item(&mut self, item: &Bound<'_, PyAny>, place: Place, depth: usize) {
+    fn item(&mut self, item: &Bound<'py, PyAny>, place: Place, depth: usize) {
         if !is_scalar(item) && !item.is_instance_of::<PyList>() && !item.is_none() {
             self.object(item, place, depth + 2);
         }
@@ -157,7 +212,7 @@ impl Teller<'_> {
     }
 
     /// A float, a truth value, a decimal, or an enumeration whose value is a text.
-    fn scalar(&mut self, note: Note, value: &Bound<'_, PyAny>, depth: usize) {
+    fn scalar(&mut self, note: Note, value: &Bound<'py, PyAny>, depth: usize) {
         if let Ok(truth) = value.cast::<PyBool>() {
             return self.facts.scalar_note(note, if truth.is_true() { "true" } else { "false" });
         }
@@ -184,6 +239,14 @@ impl Teller<'_> {
     }
 }
 
+/// Whether `value` is one of the other types that `json.loads` makes.
+fn is_json(value: &Bound<'_, PyAny>) -> bool {
+    value.is_exact_instance_of::<PyFloat>()
+        || value.is_exact_instance_of::<PyBool>()
+        || value.is_exact_instance_of::<PyDict>()
+        || value.is_exact_instance_of::<PyList>()
+}
+
 /// Whether a namespace keeps anything under a name of its own; an SDK's wrapper keeps what it wraps under `_…`.
 fn has_public(own: &Bound<'_, PyDict>) -> bool {
     own.iter().any(|(name, _)| {
@@ -191,18 +254,28 @@ fn has_public(own: &Bound<'_, PyDict>) -> bool {
     })
 }
 
+/// Whether `value` may have members: it is neither text nor bytes nor a list nor a number.
+pub(super) fn is_object(value: &Bound<'_, PyAny>) -> bool {
+    value.is_instance_of::<PyDict>()
+        || !(is_scalar(value)
+            || value.is_instance_of::<PyList>()
+            || value.is_instance_of::<PyTuple>()
+            || value.is_exact_instance_of::<PyByteArray>()
+            || value.is_exact_instance_of::<PyMemoryView>())
+}
+
 pub(super) fn is_scalar(value: &Bound<'_, PyAny>) -> bool {
     value.is_none()
         || value.is_instance_of::<PyString>()
         || value.is_instance_of::<PyInt>()
-        || value.is_instance_of::<PyFloat>()
         || value.is_instance_of::<PyBytes>()
+        || value.is_exact_instance_of::<PyFloat>()
 }
 
 /// A count that is no plain `int`: a float, a decimal, a scalar of an array.
 #[cold]
 fn number(value: &Bound<'_, PyAny>) -> Number {
-    if value.is_instance_of::<PyBool>() {
+    if value.is_instance_of::<PyBool>() || value.is_instance_of::<PyDict>() || value.is_instance_of::<PyList>() {
         return Number::Bad;
     }
     if let Ok(float) = value.cast::<PyFloat>() {

@@ -236,7 +236,7 @@ impl PyRunTotals {
 
 /// One request to a model API.
 #[pyclass(name = "Call", module = "ragmeter", frozen)]
-pub(super) struct PyCall(Call);
+pub(super) struct PyCall(pub(super) Call);
 
 #[pymethods]
 impl PyCall {
@@ -250,6 +250,12 @@ impl PyCall {
     #[getter]
     fn at(&self) -> u64 {
         self.0.at
+    }
+
+    /// Id of the innermost run around it.
+    #[getter]
+    fn run(&self) -> Option<String> {
+        self.0.run.map(|id| id.to_string())
     }
 
     /// 1 for the first try of the host, 2 for the next, …

@@ -119,10 +119,19 @@ pub(super) fn labels_dict<'py>(py: Python<'py>, labels: &Labels) -> PyResult<Bou
 /// The `ContextVar[Scope | None]` that carries the scope.
 pub(super) fn variable(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
     static VARIABLE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    let var = VARIABLE.get_or_try_init(py, || {
+    named_variable(py, &VARIABLE, "ragmeter_scope")
+}
+
+/// The `ContextVar` of that name that `place` keeps; its default is `None`.
+pub(super) fn named_variable<'py>(
+    py: Python<'py>,
+    place: &'static PyOnceLock<Py<PyAny>>,
+    name: &str,
+) -> PyResult<&'py Bound<'py, PyAny>> {
+    let var = place.get_or_try_init(py, || {
         let default = PyDict::new(py);
         default.set_item("default", py.None())?;
-        let var = py.import("contextvars")?.getattr("ContextVar")?.call(("ragmeter_scope",), Some(&default))?;
+        let var = py.import("contextvars")?.getattr("ContextVar")?.call((name,), Some(&default))?;
         PyResult::Ok(var.unbind())
     })?;
     Ok(var.bind(py))
@@ -132,9 +141,9 @@ pub(super) fn variable(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
 /// time, and the C API costs 3 ns where calling the method costs 25.
 #[cfg(not(Py_LIMITED_API))]
 #[allow(unsafe_code)]
-fn value_of<'py>(var: &Bound<'py, PyAny>) -> Option<Bound<'py, PyAny>> {
+pub(super) fn value_of<'py>(var: &Bound<'py, PyAny>) -> Option<Bound<'py, PyAny>> {
     let mut value = std::ptr::null_mut();
-    // SAFETY: `var` is a ContextVar (made by `variable`) and the thread is attached; on success `value` is null or a
+    // SAFETY: `var` is a ContextVar (made by `named_variable`) and the thread is attached; on success `value` is null or a
     // new reference, which `from_owned_ptr_or_opt` takes over.
     unsafe {
         (pyo3::ffi::PyContextVar_Get(var.as_ptr(), std::ptr::null_mut(), &raw mut value) == 0)
@@ -144,7 +153,7 @@ fn value_of<'py>(var: &Bound<'py, PyAny>) -> Option<Bound<'py, PyAny>> {
 
 /// The same where the limited API, which has no `PyContextVar_Get`, is all there is.
 #[cfg(Py_LIMITED_API)]
-fn value_of<'py>(var: &Bound<'py, PyAny>) -> Option<Bound<'py, PyAny>> {
+pub(super) fn value_of<'py>(var: &Bound<'py, PyAny>) -> Option<Bound<'py, PyAny>> {
     var.call_method0(pyo3::intern!(var.py(), "get")).ok()
 }
 

@@ -2,13 +2,15 @@
 
 #![allow(clippy::needless_pass_by_value)] // PyO3 hands arguments over by value
 
-use std::borrow::Cow;
+use std::borrow::{Borrow, Cow};
+use std::ops::Deref;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use pyo3::exceptions::{PyKeyError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyList, PySet, PyString};
+use pyo3::types::{PyBytes, PyDict, PyList, PySet, PyString, PyTuple};
 
-use crate::tokens::{Encoding, EncodingName};
+use crate::tokens::{self, Counter, Encoding, EncodingName};
 
 /// Texts from this size on are counted without the GIL; releasing it costs as much as counting a line.
 const DETACH: usize = 1 << 13;
@@ -17,21 +19,89 @@ const DETACH: usize = 1 << 13;
 ///
 /// Counts and encodes exactly as tiktoken does. Immutable; safe to share, copy and pickle.
 #[pyclass(name = "Encoding", module = "ragmeter.tokens", frozen)]
-pub(super) struct PyEncoding(&'static Encoding);
+pub(super) struct PyEncoding(Held);
+
+/// An encoding that is built in, or one from the caller's vocabulary.
+#[derive(Clone)]
+enum Held {
+    Built(&'static Encoding),
+    Own(Arc<Encoding>),
+}
+
+impl Deref for Held {
+    type Target = Encoding;
+
+    fn deref(&self) -> &Encoding {
+        match self {
+            Self::Built(encoding) => encoding,
+            Self::Own(encoding) => encoding,
+        }
+    }
+}
+
+impl Borrow<Encoding> for Held {
+    fn borrow(&self) -> &Encoding {
+        self
+    }
+}
 
 /// The text as tiktoken sees it: pairs of surrogates joined, lone ones replaced by U+FFFD.
-fn utf8<'a>(text: &'a Bound<'_, PyString>) -> PyResult<Cow<'a, str>> {
+pub(super) fn utf8<'a>(text: &'a Bound<'_, PyString>) -> PyResult<Cow<'a, str>> {
     if let Ok(text) = text.to_str() {
         return Ok(Cow::Borrowed(text));
     }
+    Ok(Cow::Owned(String::from_utf16_lossy(&utf16(text)?)))
+}
+
+fn utf16(text: &Bound<'_, PyString>) -> PyResult<Vec<u16>> {
     let units = text.call_method1("encode", ("utf-16-le", "surrogatepass"))?;
     let (units, _) = units.cast::<PyBytes>()?.as_bytes().as_chunks::<2>();
-    let units: Vec<u16> = units.iter().map(|unit| u16::from_le_bytes(*unit)).collect();
-    Ok(Cow::Owned(String::from_utf16_lossy(&units)))
+    Ok(units.iter().map(|unit| u16::from_le_bytes(*unit)).collect())
+}
+
+/// Runs `work` on the texts without the GIL.
+fn on_all<T: Send>(
+    py: Python<'_>,
+    texts: &[Bound<'_, PyString>],
+    work: impl Send + FnOnce(&[Cow<'_, str>]) -> T,
+) -> PyResult<T> {
+    let texts = texts.iter().map(utf8).collect::<PyResult<Vec<_>>>()?;
+    Ok(py.detach(|| work(&texts)))
+}
+
+fn threads(wanted: Option<usize>) -> usize {
+    wanted.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)).max(1)
+}
+
+/// The caller's encoding, or that of the model.
+fn chosen(model: Option<&str>, encoding: Option<&Bound<'_, PyAny>>) -> PyResult<Held> {
+    let Some(encoding) = encoding else {
+        return Ok(Held::Built(
+            model.map_or(EncodingName::O200kBase, |model| tokens::encoding_for(model).encoding).get(),
+        ));
+    };
+    if let Ok(encoding) = encoding.cast::<PyEncoding>() {
+        return Ok(encoding.get().0.clone());
+    }
+    let name = encoding.extract::<&str>().map_err(|_| PyTypeError::new_err("encoding is a name or an Encoding"))?;
+    Ok(Held::Built(named(name)?))
+}
+
+fn named(name: &str) -> PyResult<&'static Encoding> {
+    let found = EncodingName::from_name(name).ok_or_else(|| {
+        let names = EncodingName::ALL.map(EncodingName::name).join(", ");
+        PyValueError::new_err(format!("no encoding is named '{name}', there are {names}"))
+    })?;
+    Ok(found.get())
+}
+
+/// A limit as a number of tokens: what is below 0 is 0.
+fn limit(limit: isize) -> usize {
+    usize::try_from(limit).unwrap_or(0)
 }
 
 /// Runs `work` on the text, without the GIL if that pays.
-fn on<T: Send>(text: &Bound<'_, PyString>, work: impl Send + FnOnce(&str) -> T) -> PyResult<T> {
+pub(super) fn on<T: Send>(text: &Bound<'_, PyString>, work: impl Send + FnOnce(&str) -> T) -> PyResult<T> {
     let py = text.py();
     let text = utf8(text)?;
     Ok(if text.len() < DETACH { work(&text) } else { py.detach(|| work(&text)) })
@@ -69,15 +139,17 @@ impl PyEncoding {
     ) -> PyResult<Named> {
         let allowed = allowed.map_or(Ok(Named::Some(Vec::new())), Named::new)?;
         let disallowed = disallowed.map_or(Ok(Named::All), Named::new)?;
-        let refused = |token: &str| match &disallowed {
-            Named::All => !allowed.has(token),
-            Named::Some(names) => names.iter().any(|name| name == token),
+        let found = match &disallowed {
+            Named::Some(names) if names.is_empty() => return Ok(allowed),
+            Named::All => self.0.find_special(&utf8(text)?, |token| !allowed.has(token)).map(str::to_owned),
+            Named::Some(names) => {
+                let text = utf8(text)?;
+                let places = names.iter().filter_map(|name| Some((text.find(&**name)?, name)));
+                places.min().map(|(_, name)| name.clone())
+            }
         };
-        if matches!(&disallowed, Named::Some(names) if names.is_empty()) {
-            return Ok(allowed);
-        }
-        if let Some(token) = self.0.find_special(&utf8(text)?, refused) {
-            let token = PyString::new(text.py(), token).repr()?;
+        if let Some(token) = found {
+            let token = PyString::new(text.py(), &token).repr()?;
             return Err(PyValueError::new_err(format!(
                 "Encountered text corresponding to disallowed special token {token}.\n\
                  If you want this text to be encoded as a special token, \
@@ -97,10 +169,39 @@ impl PyEncoding {
 
 #[pymethods]
 impl PyEncoding {
+    /// An encoding of your own, as tiktoken's constructor makes it; `pat_str` is the pattern of an encoding of OpenAI.
+    #[new]
+    #[pyo3(signature = (name, *, pat_str, mergeable_ranks, special_tokens, explicit_n_vocab = None))]
+    fn new(
+        py: Python<'_>,
+        name: &str,
+        pat_str: &str,
+        mergeable_ranks: &Bound<'_, PyDict>,
+        special_tokens: std::collections::HashMap<String, u32>,
+        explicit_n_vocab: Option<usize>,
+    ) -> PyResult<Self> {
+        let mergeable_ranks: Vec<(Vec<u8>, u32)> = mergeable_ranks
+            .iter()
+            .map(|rank| (&rank.0, &rank.1).into_pyobject(py)?.extract())
+            .collect::<PyResult<_>>()?;
+        let size = mergeable_ranks.len() + special_tokens.len();
+        if let Some(expected) = explicit_n_vocab.filter(|expected| *expected != size) {
+            return Err(PyValueError::new_err(format!("{name} has {size} tokens, not {expected}")));
+        }
+        let encoding = py.detach(|| Encoding::from_ranks(name, pat_str, mergeable_ranks, special_tokens));
+        Ok(Self(Held::Own(Arc::new(encoding.map_err(|error| PyValueError::new_err(error.to_string()))?))))
+    }
+
     /// Name of the encoding, such as `o200k_base`.
     #[getter]
     fn name(&self) -> &str {
         self.0.name()
+    }
+
+    /// The regular expression that splits text into pieces.
+    #[getter]
+    fn pat_str(&self) -> &'static str {
+        self.0.pattern()
     }
 
     /// Number of tokens of a text; special tokens in it are text.
@@ -109,8 +210,47 @@ impl PyEncoding {
     }
 
     /// Number of tokens of a text if it is at most `limit`, else `None`, without reading further than needed.
-    fn count_until(&self, text: &Bound<'_, PyString>, limit: usize) -> PyResult<Option<usize>> {
-        on(text, |text| self.0.count_until(text, limit))
+    fn count_until(&self, text: &Bound<'_, PyString>, limit: isize) -> PyResult<Option<usize>> {
+        if limit < 0 {
+            return Ok(None);
+        }
+        let text_bytes = utf8(text)?;
+        Ok(self.0.count_until(&text_bytes, self::limit(limit)))
+    }
+
+    /// Numbers of tokens of many texts, counted in parallel without the GIL; special tokens in them are text.
+    #[pyo3(signature = (texts, *, threads = None))]
+    fn count_batch(
+        &self,
+        py: Python<'_>,
+        texts: Vec<Bound<'_, PyString>>,
+        threads: Option<usize>,
+    ) -> PyResult<Vec<usize>> {
+        on_all(py, &texts, |texts| self.0.count_batch(texts, self::threads(threads)))
+    }
+
+    /// The beginning of a text that its first `max_tokens` tokens make, without reading further than needed.
+    ///
+    /// Ends with a whole character. With `broken` the bytes of a character that the last token leaves in half become
+    /// U+FFFD, as in tiktoken's `decode(encode(text)[:max_tokens])`.
+    #[pyo3(signature = (text, max_tokens, *, broken = false))]
+    fn truncate<'py>(
+        &self,
+        text: &Bound<'py, PyString>,
+        max_tokens: isize,
+        broken: bool,
+    ) -> PyResult<Bound<'py, PyString>> {
+        let py = text.py();
+        let whole = utf8(text)?;
+        let end = py.detach(|| self.0.truncate_bytes(&whole, limit(max_tokens)));
+        let kept = if broken {
+            String::from_utf8_lossy(whole.as_bytes().get(..end).unwrap_or_default())
+        } else {
+            Cow::Borrowed(tokens::whole(&whole, end))
+        };
+        // The caller's own object, unless it holds surrogates that became U+FFFD.
+        let same = kept.len() == whole.len() && matches!(whole, Cow::Borrowed(_));
+        Ok(if same { text.clone() } else { PyString::new(py, &kept) })
     }
 
     /// The tokens of a text; special tokens in it are text.
@@ -133,6 +273,75 @@ impl PyEncoding {
             Named::Some(allowed) if allowed.is_empty() => on(text, |text| self.0.encode(text)),
             allowed => on(text, |text| self.0.encode_with_special(text, |token| allowed.has(token))),
         }
+    }
+
+    /// The tokens of many texts, found in parallel without the GIL; special tokens in them are text.
+    #[pyo3(signature = (text, *, num_threads = None))]
+    fn encode_ordinary_batch(
+        &self,
+        py: Python<'_>,
+        text: Vec<Bound<'_, PyString>>,
+        num_threads: Option<usize>,
+    ) -> PyResult<Vec<Vec<u32>>> {
+        on_all(py, &text, |texts| self.0.encode_batch(texts, threads(num_threads)))
+    }
+
+    /// The tokens of many texts; special tokens as in `encode`.
+    #[pyo3(signature = (text, *, num_threads = None, allowed_special = None, disallowed_special = None))]
+    fn encode_batch(
+        &self,
+        py: Python<'_>,
+        text: Vec<Bound<'_, PyString>>,
+        num_threads: Option<usize>,
+        allowed_special: Option<&Bound<'_, PyAny>>,
+        disallowed_special: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Vec<Vec<u32>>> {
+        let mut special = false;
+        for text in &text {
+            special |= !matches!(self.check(text, allowed_special, disallowed_special)?, Named::Some(names) if names.is_empty());
+        }
+        if special {
+            return text.iter().map(|text| self.encode(text, allowed_special, disallowed_special)).collect();
+        }
+        self.encode_ordinary_batch(py, text, num_threads)
+    }
+
+    /// The texts of many lists of tokens.
+    #[pyo3(signature = (batch, *, errors = "replace", num_threads = None))]
+    fn decode_batch<'py>(
+        &self,
+        py: Python<'py>,
+        batch: Vec<Vec<u32>>,
+        errors: &str,
+        num_threads: Option<usize>,
+    ) -> PyResult<Vec<Bound<'py, PyAny>>> {
+        let _ = num_threads;
+        batch.into_iter().map(|tokens| self.decode(py, tokens, errors)).collect()
+    }
+
+    /// The bytes of many lists of tokens.
+    #[pyo3(signature = (batch, *, num_threads = None))]
+    fn decode_bytes_batch<'py>(
+        &self,
+        py: Python<'py>,
+        batch: Vec<Vec<u32>>,
+        num_threads: Option<usize>,
+    ) -> PyResult<Vec<Bound<'py, PyBytes>>> {
+        let _ = num_threads;
+        batch.into_iter().map(|tokens| self.decode_bytes(py, tokens)).collect()
+    }
+
+    /// The text of tokens and the character at which each of them starts. Raises `UnicodeDecodeError` for bytes that are
+    /// not UTF-8.
+    fn decode_with_offsets<'py>(&self, py: Python<'py>, tokens: Vec<u32>) -> PyResult<(Bound<'py, PyAny>, Vec<usize>)> {
+        let (mut characters, mut offsets) = (0_usize, Vec::with_capacity(tokens.len()));
+        for &token in &tokens {
+            let bytes = self.0.token_bytes(token).ok_or_else(|| PyKeyError::new_err(token.to_string()))?;
+            let continues = bytes.first().is_some_and(|byte| byte & 0xC0 == 0x80);
+            offsets.push(characters.saturating_sub(usize::from(continues)));
+            characters += bytes.iter().filter(|byte| *byte & 0xC0 != 0x80).count();
+        }
+        Ok((self.decode(py, tokens, "strict")?, offsets))
     }
 
     /// The bytes of tokens.
@@ -173,7 +382,7 @@ impl PyEncoding {
 
     /// The bytes of all tokens that are not special.
     fn token_byte_values<'py>(&self, py: Python<'py>) -> Vec<Bound<'py, PyBytes>> {
-        self.0.token_byte_values().map(|bytes| PyBytes::new(py, bytes)).collect()
+        self.0.tokens().map(|(_, bytes)| PyBytes::new(py, bytes)).collect()
     }
 
     /// Whether a token is special.
@@ -206,11 +415,24 @@ impl PyEncoding {
     }
 
     fn __repr__(&self) -> String {
-        format!("{:?}", self.0)
+        format!("{:?}", &*self.0)
     }
 
-    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, (&'static str,))> {
-        Ok((py.import("ragmeter.tokens")?.getattr("get_encoding")?, (self.0.name(),)))
+    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyTuple>)> {
+        let module = py.import("ragmeter.tokens")?;
+        if let Held::Built(encoding) = self.0 {
+            return Ok((module.getattr("get_encoding")?, (encoding.name(),).into_pyobject(py)?));
+        }
+        let ranks = PyDict::new(py);
+        for (id, bytes) in self.0.tokens() {
+            ranks.set_item(PyBytes::new(py, bytes), id)?;
+        }
+        let specials = PyDict::new(py);
+        for (text, id) in self.0.special_tokens() {
+            specials.set_item(text, id)?;
+        }
+        let arguments = (self.0.name(), self.0.pattern(), ranks, specials).into_pyobject(py)?;
+        Ok((module.getattr("_own_encoding")?, arguments))
     }
 
     fn __copy__(slf: Py<Self>) -> Py<Self> {
@@ -226,13 +448,8 @@ impl PyEncoding {
 ///
 /// Needs no network and no file. Raises `ValueError` for another name.
 #[pyfunction]
-#[pyo3(signature = (encoding_name, /))]
 pub(super) fn get_encoding(encoding_name: &str) -> PyResult<PyEncoding> {
-    let name = EncodingName::from_name(encoding_name).ok_or_else(|| {
-        let names = EncodingName::ALL.map(EncodingName::name).join(", ");
-        PyValueError::new_err(format!("no encoding is named '{encoding_name}', there are {names}"))
-    })?;
-    Ok(PyEncoding(name.get()))
+    Ok(PyEncoding(Held::Built(named(encoding_name)?)))
 }
 
 /// Names of the encodings.
@@ -241,9 +458,19 @@ pub(super) fn list_encoding_names(py: Python<'_>) -> PyResult<Bound<'_, PyList>>
     PyList::new(py, EncodingName::ALL.map(EncodingName::name))
 }
 
+/// Name of the encoding that a model's tokens are counted with, and whether the model really uses it.
+///
+/// A model whose tokenizer is not public is counted with `o200k_base`, as an estimate.
+#[pyfunction]
+pub(super) fn resolve_model(model: &str) -> (&'static str, bool) {
+    let found = tokens::encoding_for(model);
+    (found.encoding.name(), found.exact)
+}
+
 /// Number of tokens of a text for a model, or in an encoding; `o200k_base` if neither is named.
 ///
-/// Special tokens in the text are text. `encoding` is a name or an `Encoding`.
+/// Special tokens in the text are text. `encoding` is a name or an `Encoding`. A model whose tokenizer is not public is
+/// counted with `o200k_base`, as an estimate.
 #[pyfunction]
 #[pyo3(signature = (text, model = None, *, encoding = None))]
 pub(super) fn count_tokens(
@@ -251,18 +478,97 @@ pub(super) fn count_tokens(
     model: Option<&str>,
     encoding: Option<&Bound<'_, PyAny>>,
 ) -> PyResult<usize> {
-    let _ = model;
-    let encoding = match encoding {
-        None => EncodingName::O200kBase.get(),
-        Some(encoding) => {
-            if let Ok(encoding) = encoding.cast::<PyEncoding>() {
-                encoding.get().0
-            } else if let Ok(name) = encoding.cast::<PyString>() {
-                get_encoding(name.to_str()?)?.0
-            } else {
-                return Err(PyTypeError::new_err("encoding is a name or an Encoding"));
+    let encoding = chosen(model, encoding)?;
+    on(text, |text| encoding.count(text))
+}
+
+/// Numbers of tokens of many texts, counted in parallel without the GIL; `threads` is by default one a processor.
+#[pyfunction]
+#[pyo3(signature = (texts, model = None, *, encoding = None, threads = None))]
+pub(super) fn count_tokens_batch(
+    py: Python<'_>,
+    texts: Vec<Bound<'_, PyString>>,
+    model: Option<&str>,
+    encoding: Option<&Bound<'_, PyAny>>,
+    threads: Option<usize>,
+) -> PyResult<Vec<usize>> {
+    let encoding = chosen(model, encoding)?;
+    on_all(py, &texts, |texts| encoding.count_batch(texts, self::threads(threads)))
+}
+
+/// Number of tokens of a text if it is at most `limit`, else `None`, without reading further than needed.
+#[pyfunction]
+#[pyo3(signature = (text, limit, model = None, *, encoding = None))]
+pub(super) fn count_until(
+    text: &Bound<'_, PyString>,
+    limit: isize,
+    model: Option<&str>,
+    encoding: Option<&Bound<'_, PyAny>>,
+) -> PyResult<Option<usize>> {
+    PyEncoding(chosen(model, encoding)?).count_until(text, limit)
+}
+
+/// The beginning of a text that its first `max_tokens` tokens make, without reading further than needed.
+///
+/// Ends with a whole character. With `broken` the bytes of a character that the last token leaves in half become
+/// U+FFFD, as in tiktoken's `decode(encode(text)[:max_tokens])`.
+#[pyfunction]
+#[pyo3(signature = (text, max_tokens, model = None, *, encoding = None, broken = false))]
+pub(super) fn truncate_tokens<'py>(
+    text: &Bound<'py, PyString>,
+    max_tokens: isize,
+    model: Option<&str>,
+    encoding: Option<&Bound<'py, PyAny>>,
+    broken: bool,
+) -> PyResult<Bound<'py, PyString>> {
+    PyEncoding(chosen(model, encoding)?).truncate(text, max_tokens, broken)
+}
+
+/// Counts a text that is fed in parts, exactly as if it had come at once, wherever it is split.
+#[pyclass(name = "Counter", module = "ragmeter.tokens", frozen)]
+pub(super) struct PyCounter(Mutex<Fed>);
+
+struct Fed {
+    counter: Counter<Held>,
+    /// The first half of a pair of surrogates whose second half may come.
+    half: Option<u16>,
+}
+
+#[pymethods]
+impl PyCounter {
+    #[new]
+    #[pyo3(signature = (model = None, *, encoding = None))]
+    fn new(model: Option<&str>, encoding: Option<&Bound<'_, PyAny>>) -> PyResult<Self> {
+        Ok(Self(Mutex::new(Fed { counter: Counter::new(chosen(model, encoding)?), half: None })))
+    }
+
+    /// Adds text.
+    fn feed(&self, text: &Bound<'_, PyString>) -> PyResult<()> {
+        // Neither the lock nor what it guards is held while Python runs.
+        let plain = text.to_str().ok();
+        let units = if plain.is_none() { utf16(text)? } else { Vec::new() };
+        let mut fed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match (plain, fed.half) {
+            (Some(""), _) => {}
+            (Some(text), None) => fed.counter.feed(text),
+            (Some(text), Some(_)) => {
+                fed.half = None;
+                fed.counter.feed("\u{FFFD}");
+                fed.counter.feed(text);
+            }
+            (None, half) => {
+                let mut units: Vec<u16> = half.into_iter().chain(units).collect();
+                fed.half = units.pop_if(|unit| (0xD800..0xDC00).contains(unit));
+                fed.counter.feed(&String::from_utf16_lossy(&units));
             }
         }
-    };
-    on(text, |text| encoding.count(text))
+        Ok(())
+    }
+
+    /// Number of tokens of all text so far.
+    #[getter]
+    fn tokens(&self) -> usize {
+        let fed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if fed.half.is_some() { fed.counter.tokens_with("\u{FFFD}") } else { fed.counter.tokens() }
+    }
 }

@@ -4,8 +4,10 @@
 
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{IntoPyDict, PyDict, PyType};
 
+use crate::door;
 use crate::unit::Unit;
 use crate::usage::{About, Counts, Origin, Usage};
 
@@ -125,6 +127,67 @@ usage_methods! {
     #[getter]
     fn response_id(&self) -> Option<&str> {
         self.0.about()?.response_id.as_deref()
+    }
+
+    /// Service tier that the provider says it served.
+    #[getter]
+    fn service_tier(&self) -> Option<&str> {
+        self.0.about()?.service_tier.as_deref()
+    }
+
+    /// What the provider says the call cost in US dollars, an exact `decimal.Decimal`.
+    #[getter]
+    fn cost<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        static DECIMAL: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+        let Some(cost) = self.0.about().and_then(|about| about.cost.as_deref()) else { return Ok(None) };
+        DECIMAL.import(py, "decimal", "Decimal")?.call1((cost,)).map(Some)
+    }
+
+    /// Usage of other models inside the same answer, not part of the counts.
+    #[getter]
+    fn others(&self) -> Vec<Self> {
+        let others = self.0.about().map(|about| about.others.as_slice()).unwrap_or_default();
+        others.iter().cloned().map(Self).collect()
+    }
+
+    /// The fields of LightRAG's and RAGFlow's metrics objects, raw and derived; what nobody knows is 0.
+    fn metrics<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        door::metrics(&self.0).into_py_dict(py)
+    }
+
+    /// The known counts in OpenAI's chat shape: `prompt_tokens`, `completion_tokens`, `total_tokens`, details.
+    fn openai<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let dict = PyDict::new(py);
+        for (path, count) in door::openai(&self.0) {
+            let Some((outer, name)) = path.split_once('.') else {
+                dict.set_item(path, count)?;
+                continue;
+            };
+            let details = if let Some(details) = dict.get_item(outer)? {
+                details.cast_into::<PyDict>()?
+            } else {
+                let details = PyDict::new(py);
+                dict.set_item(outer, &details)?;
+                details
+            };
+            details.set_item(name, count)?;
+        }
+        Ok(dict)
+    }
+
+    /// Langfuse's `usage_details`: buckets that do not overlap and their total. Its server computes our numbers from it.
+    fn langfuse_details<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        door::langfuse(&self.0).into_py_dict(py)
+    }
+
+    /// Attributes of OpenTelemetry's GenAI conventions.
+    ///
+    /// Args:
+    ///     latest: Take the names of the newest conventions and add the modalities; a receiver that does not know them
+    ///         yet counts them twice.
+    #[pyo3(signature = (*, latest = false))]
+    fn otel<'py>(&self, py: Python<'py>, latest: bool) -> PyResult<Bound<'py, PyDict>> {
+        door::otel(&self.0, latest).into_py_dict(py)
     }
 
     /// The known counts by name, in the order of the registry, then `total_tokens` and `origin`.

@@ -54,7 +54,7 @@ impl StreamFilter {
         if !self.swallow {
             return bytes.to_vec();
         }
-        let mut out = Vec::with_capacity(self.held.len() + bytes.len());
+        let mut out = Vec::new();
         self.held.extend_from_slice(bytes);
         let mut start = 0;
         while let Some(end) = end_of_event(&self.held, start, self.searched) {

@@ -231,21 +231,22 @@ fn read_json(reader: &mut Reader, mut bytes: &[u8], hints: &Hints<'_>) {
 
 /// Reads the usage of a whole answer: a JSON body or a stream of any format.
 pub fn read_usage(bytes: &[u8], hints: &Hints<'_>) -> Option<Usage> {
-    if let Some(facts) = read_body(bytes) {
-        return crate::provider::usage(&facts, hints);
+    let mut facts = Facts::default();
+    if read_body(bytes, &mut facts) {
+        return crate::provider::usage_of(&mut facts, hints);
     }
     let mut stream = UsageStream::new(*hints);
     stream.feed(bytes);
     stream.finish()
 }
 
-/// What one plain body says; `None` if the bytes are anything else.
-fn read_body(bytes: &[u8]) -> Option<Facts> {
+/// Reads one plain body; `false` if the bytes are anything else.
+fn read_body(bytes: &[u8], facts: &mut Facts) -> bool {
     if bytes.first() != Some(&b'{') {
-        return None;
+        return false;
     }
-    let (mut scanner, mut facts, mut text) = (Scanner::default(), Facts::default(), Collector::default());
-    let Fed::Document(read) = scanner.feed(bytes, &mut facts, &mut text) else { return None };
+    let (mut scanner, mut text) = (Scanner::default(), Collector::default());
+    let Fed::Document(read) = scanner.feed(bytes, facts, &mut text) else { return false };
     let alone = bytes.get(read..).unwrap_or_default().trim_ascii_start().is_empty();
-    (alone && facts.is_plain()).then_some(facts)
+    alone && facts.is_plain()
 }

@@ -1,78 +1,215 @@
-//! Byte-pair encoding of one piece that is no token itself.
+//! Byte-pair encoding of a piece that is no token itself.
 
 #![allow(clippy::indexing_slicing)] // indices stay below the number of symbols, which the caller bounds
 
+use super::class;
 use super::long;
 use super::vocab::{NONE, Vocab};
 
-/// Pieces up to this many bytes are merged step by step, longer ones by the linear search of [`long`].
-pub(super) const SHORT: usize = 64;
+/// Parts up to this many bytes are merged step by step, longer ones by the linear search of [`long`].
+const SHORT: usize = 64;
+/// Most parts are not longer than this.
+const TINY: usize = 16;
+/// Nor words of scripts with two bytes a letter than this.
+const MIDDLE: usize = 32;
+/// A rank with the place it stands at, so that the smallest number is the next merge.
+const PLACE_BITS: u32 = 6;
+/// No rank.
+const NEVER: i32 = i32::MAX;
 
-/// The tokens of a piece of up to [`SHORT`] bytes while they merge.
-pub(super) struct Symbols {
-    ids: [u32; SHORT],
-    /// What each symbol merges into with the next one.
-    merged: [u32; SHORT],
+/// Merges asked for lately, so that the same words do not fetch them from the large table again.
+pub(super) struct Memo(Box<[u64]>);
+
+const MEMO: usize = 1 << 15;
+
+impl Memo {
+    pub(super) fn new() -> Self {
+        Self(vec![u64::MAX; MEMO].into_boxed_slice())
+    }
+
+    /// [`Vocab::merge`], remembered.
+    #[inline]
+    fn merge(&mut self, vocab: &Vocab, left: u32, right: u32) -> u32 {
+        let pair = u64::from(left) << 21 | u64::from(right);
+        let place = (pair.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40) as usize & (MEMO - 1);
+        let entry = self.0[place];
+        let merged = if entry >> 22 == pair {
+            (entry & 0x3F_FFFF) as u32
+        } else {
+            let merged = vocab.merge(left, right) & 0x3F_FFFF;
+            self.0[place] = pair << 22 | u64::from(merged);
+            merged
+        };
+        if merged == 0x3F_FFFF { NONE } else { merged }
+    }
+}
+
+/// The tokens of up to `N` bytes while they merge. A symbol stands at the place of its first byte.
+struct Symbols<const N: usize> {
+    ids: [u32; N],
+    /// What the symbol at a place merges into with the next one, above its place; `NEVER` if nothing.
+    merges: [i32; N],
+    /// The places of symbols.
+    live: u64,
     len: usize,
 }
 
-impl Symbols {
-    /// Merges all that merges in `piece`, lowest rank first.
+impl<const N: usize> Symbols<N> {
+    /// The tokens of `part`. `whole` if no token may span a part of a character and something outside of it: then
+    /// characters that are tokens need not be merged from their bytes.
     #[inline]
-    pub(super) fn of(vocab: &Vocab, piece: &[u8]) -> Self {
-        let mut symbols = Self { ids: [0; SHORT], merged: [NONE; SHORT], len: piece.len().min(SHORT) };
-        let len = symbols.len;
-        for i in 0..len {
-            symbols.ids[i] = vocab.byte(piece[i]);
-            if i + 1 < len {
-                symbols.merged[i] = vocab.byte_pair(piece[i], piece[i + 1]);
-            }
+    fn of(vocab: &Vocab, memo: &mut Memo, part: &[u8], whole: bool) -> Self {
+        let len = part.len().min(N);
+        let live = u64::MAX >> (SHORT - len);
+        let mut symbols = Self { ids: [0; N], merges: [NEVER; N], live, len };
+        if whole {
+            symbols.start_with_characters(vocab, memo, part);
+        } else {
+            symbols.start_with_bytes(vocab, part);
         }
-        symbols.merge(vocab);
+        if whole {
+            symbols.merge(|left, right| memo.merge(vocab, left, right));
+        } else {
+            symbols.merge(|left, right| vocab.merge(left, right));
+        }
         symbols
     }
 
     #[inline]
-    fn merge(&mut self, vocab: &Vocab) {
-        let mut len = self.len;
-        while len > 1 {
-            let (mut at, mut best) = (0, NONE);
-            for (i, &merged) in self.merged[..len - 1].iter().enumerate() {
-                if merged < best {
-                    (at, best) = (i, merged);
-                }
-            }
-            if best == NONE {
-                break;
-            }
-            len -= 1;
-            self.ids.copy_within(at + 1..=len, at);
-            self.merged.copy_within(at + 1..=len, at);
-            self.ids[at] = best;
-            if at > 0 {
-                self.merged[at - 1] = vocab.merge(self.ids[at - 1], best);
-            }
-            self.merged[at] = if at + 1 < len { vocab.merge(best, self.ids[at + 1]) } else { NONE };
+    fn start_with_bytes(&mut self, vocab: &Vocab, part: &[u8]) {
+        for (id, &byte) in self.ids.iter_mut().zip(part) {
+            *id = vocab.byte(byte);
         }
-        self.len = len;
+        for (at, (merge, pair)) in self.merges.iter_mut().zip(part.windows(2)).enumerate() {
+            *merge = rank(vocab.byte_pair(pair[0], pair[1]), at);
+        }
     }
 
-    /// The tokens.
-    pub(super) fn ids(&self) -> &[u32] {
-        &self.ids[..self.len]
+    #[inline]
+    fn start_with_characters(&mut self, vocab: &Vocab, memo: &mut Memo, part: &[u8]) {
+        let mut at = 0;
+        while at < self.len {
+            let (code, width) = if part[at] < 0x80 { (u32::from(part[at]), 1) } else { class::decode(part, at) };
+            let id = vocab.character(code);
+            if id != NONE && at + width <= self.len {
+                self.ids[at] = id;
+                self.live &= !(((1 << width) - 2) << at);
+                at += width;
+            } else {
+                self.ids[at] = vocab.byte(part[at]);
+                at += 1;
+                while at < self.len && part[at] & 0xC0 == 0x80 {
+                    self.ids[at] = vocab.byte(part[at]);
+                    at += 1;
+                }
+            }
+        }
+        let (mut left, mut rest) = (0, self.live & !1);
+        while rest != 0 {
+            let right = rest.trailing_zeros() as usize;
+            rest &= rest - 1;
+            self.merges[left] = rank(memo.merge(vocab, self.ids[left], self.ids[right]), left);
+            left = right;
+        }
     }
+
+    /// Merges all that merges, lowest rank first, of equal ranks the left one.
+    #[inline]
+    fn merge(&mut self, mut merged: impl FnMut(u32, u32) -> u32) {
+        loop {
+            let best = if N <= MIDDLE {
+                let (mut rest, mut best) = (self.live, NEVER);
+                while rest != 0 {
+                    best = best.min(self.merges[rest.trailing_zeros() as usize & (N - 1)]);
+                    rest &= rest - 1;
+                }
+                best
+            } else {
+                let (rows, _) = self.merges.as_chunks::<TINY>();
+                let rows = rows.iter().take(self.len.div_ceil(TINY));
+                rows.fold(NEVER, |best, row| row.iter().fold(best, |best, &merge| best.min(merge)))
+            };
+            if best == NEVER {
+                return;
+            }
+            let (at, id) = ((best & ((1 << PLACE_BITS) - 1)) as usize & (N - 1), (best >> PLACE_BITS) as u32);
+            let behind = self.live & (u64::MAX - 1) << at;
+            let gone = behind.trailing_zeros() as usize & (N - 1);
+            self.live &= !(1 << gone);
+            self.merges[gone] = NEVER;
+            self.ids[at] = id;
+            let behind = behind & behind.wrapping_sub(1);
+            self.merges[at] = if behind == 0 {
+                NEVER
+            } else {
+                rank(merged(id, self.ids[behind.trailing_zeros() as usize & (N - 1)]), at)
+            };
+            let before = self.live & ((1 << at) - 1);
+            if before != 0 {
+                let before = ((SHORT - 1) - before.leading_zeros() as usize) & (N - 1);
+                self.merges[before] = rank(merged(self.ids[before], id), before);
+            }
+        }
+    }
+
+    fn count(&self) -> usize {
+        self.live.count_ones() as usize
+    }
+
+    fn ids(&self) -> impl Iterator<Item = u32> {
+        (0..self.len).filter(|at| self.live >> at & 1 != 0).map(|at| self.ids[at])
+    }
+}
+
+#[inline]
+fn rank(merged: u32, at: usize) -> i32 {
+    if merged == NONE { NEVER } else { (merged << PLACE_BITS | at as u32) as i32 }
 }
 
 /// How many tokens a piece that is no token itself has.
-pub(super) fn count(vocab: &Vocab, piece: &[u8]) -> usize {
-    if piece.len() <= SHORT { Symbols::of(vocab, piece).len } else { long::count(vocab, piece) }
+#[inline]
+pub(super) fn count(vocab: &Vocab, memo: &mut Memo, piece: &[u8]) -> usize {
+    if let [first, second, third] = *piece {
+        return if vocab.byte_pair(first, second) & vocab.byte_pair(second, third) == NONE { 3 } else { 2 };
+    }
+    if piece.is_ascii() {
+        return count_part(vocab, memo, piece, false);
+    }
+    let mut total = 0;
+    for (start, end, whole) in vocab.joints().parts(piece) {
+        let part = &piece[start..end];
+        let token = part.len() < piece.len() && vocab.find(part) != NONE;
+        total += if token { 1 } else { count_part(vocab, memo, part, whole) };
+    }
+    total
+}
+
+#[inline]
+fn count_part(vocab: &Vocab, memo: &mut Memo, part: &[u8], whole: bool) -> usize {
+    if part.len() <= TINY {
+        Symbols::<TINY>::of(vocab, memo, part, whole).count()
+    } else if part.len() <= MIDDLE {
+        Symbols::<MIDDLE>::of(vocab, memo, part, whole).count()
+    } else if part.len() <= SHORT {
+        Symbols::<SHORT>::of(vocab, memo, part, whole).count()
+    } else {
+        long::count(vocab, part)
+    }
 }
 
 /// Appends the tokens of a piece that is no token itself.
-pub(super) fn encode(vocab: &Vocab, piece: &[u8], ids: &mut Vec<u32>) {
-    if piece.len() <= SHORT {
-        ids.extend_from_slice(Symbols::of(vocab, piece).ids());
-    } else {
-        long::encode(vocab, piece, ids);
+pub(super) fn encode(vocab: &Vocab, memo: &mut Memo, piece: &[u8], ids: &mut Vec<u32>) {
+    for (start, end, whole) in vocab.joints().parts(piece) {
+        let part = &piece[start..end];
+        let id = if part.len() == piece.len() { NONE } else { vocab.find(part) };
+        if id != NONE {
+            ids.push(id);
+        } else if part.len() <= TINY {
+            ids.extend(Symbols::<TINY>::of(vocab, memo, part, whole).ids());
+        } else if part.len() <= SHORT {
+            ids.extend(Symbols::<SHORT>::of(vocab, memo, part, whole).ids());
+        } else {
+            long::encode(vocab, part, ids);
+        }
     }
 }

@@ -59,13 +59,69 @@ pub(super) fn of(code: u32) -> u8 {
 /// The code point of the UTF-8 sequence at `at`, which is not ASCII, and its width in bytes.
 #[inline]
 pub(super) fn decode(bytes: &[u8], at: usize) -> (u32, usize) {
-    let byte = |i: usize| u32::from(bytes.get(at + i).copied().unwrap_or(0x80));
-    let (first, second) = (byte(0), byte(1) & 0x3F);
-    if first < 0xE0 {
-        ((first & 0x1F) << 6 | second, 2)
-    } else if first < 0xF0 {
-        ((first & 0x0F) << 12 | second << 6 | byte(2) & 0x3F, 3)
+    let word = if let Some(Ok(word)) = bytes.get(at..at.wrapping_add(4)).map(<[u8; 4]>::try_from) {
+        u32::from_le_bytes(word)
     } else {
-        ((first & 0x07) << 18 | second << 12 | (byte(2) & 0x3F) << 6 | byte(3) & 0x3F, 4)
+        let mut word = [0; 4];
+        for (to, from) in word.iter_mut().zip(bytes.get(at..).unwrap_or_default()) {
+            *to = *from;
+        }
+        u32::from_le_bytes(word)
+    };
+    let tail = |i: u32| word >> (8 * i) & 0x3F;
+    match word & 0xFF {
+        0..0xE0 => ((word & 0x1F) << 6 | tail(1), 2),
+        0xE0..0xF0 => ((word & 0x0F) << 12 | tail(1) << 6 | tail(2), 3),
+        _ => ((word & 0x07) << 18 | tail(1) << 12 | tail(2) << 6 | tail(3), 4),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use regex_syntax::ParserBuilder;
+    use regex_syntax::hir::{Class, HirKind};
+
+    use super::{ASCII, LETTER, MARK, NEWLINE, NUMBER, OTHER, SPACE, SYMBOL, WHITE, of};
+
+    /// The code points of a class as the regular expressions of tiktoken see it.
+    fn members(pattern: &str) -> Vec<bool> {
+        let hir = ParserBuilder::new().build().parse(pattern).expect("a class");
+        let HirKind::Class(Class::Unicode(class)) = hir.kind() else { panic!("{pattern} is no class") };
+        let mut members = vec![false; 0x11_0000];
+        for range in class.ranges() {
+            members[range.start() as usize..=range.end() as usize].fill(true);
+        }
+        members
+    }
+
+    #[test]
+    fn every_character_has_the_class_that_tiktoken_gives_it() {
+        for (pattern, classes) in [
+            (r"\p{L}", LETTER),
+            (r"\p{N}", NUMBER),
+            (r"\p{M}", MARK),
+            (r"\s", WHITE),
+            (r"[\r\n]", NEWLINE),
+            (r"[^\s\p{L}\p{N}]", SYMBOL),
+            (r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]", super::UPPER | super::PLAIN | MARK),
+            (r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]", super::LOWER | super::PLAIN | MARK),
+        ] {
+            let members = members(pattern);
+            for character in '\0'..=char::MAX {
+                assert_eq!(
+                    of(character.into()) & classes != 0,
+                    members[character as usize],
+                    "{character:?} in {pattern}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn ascii_has_the_same_classes() {
+        for byte in 0..128_u8 {
+            assert_eq!(ASCII[usize::from(byte)], of(byte.into()), "{byte}");
+        }
+        assert_eq!((ASCII[9], ASCII[0]), (SPACE, OTHER));
     }
 }

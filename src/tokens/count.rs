@@ -4,6 +4,7 @@
 
 use super::bpe;
 use super::cache::{self, Cache};
+use super::class::{self, END, LETTER, LOWER, MARK, OTHER, PLAIN, SPACE, UPPER};
 use super::key::{self, BITS, MASK};
 use super::mask::{self, BLOCK};
 use super::scan::{Grammar, Pattern};
@@ -57,7 +58,7 @@ pub(super) fn count<P: Pattern>(
         };
     }
     while at < text.len() {
-        if P::GRAMMAR != Grammar::R50k && text[at] < 0x80 {
+        if P::GRAMMAR != Grammar::R50k && starts_with_ascii(&text[at..]) {
             flush!(BLOCK);
             let padded;
             let (block, len) = if let Some(block) = text[at..].first_chunk::<BLOCK>() {
@@ -71,8 +72,7 @@ pub(super) fn count<P: Pattern>(
             } else {
                 mask::starts::<false>(block, len)
             };
-            let (mut bits, mut last) = (starts.bits, 0);
-            let mut place = batch.len;
+            let (mut bits, mut last, mut place) = (starts.bits, 0, batch.len);
             while bits != 0 {
                 last = bits.trailing_zeros() as usize;
                 bits &= bits - 1;
@@ -85,19 +85,73 @@ pub(super) fn count<P: Pattern>(
                 continue;
             }
         }
-        let end = P::piece(&text, at);
-        if text[at..end].is_ascii() {
-            push!(end);
-        } else {
-            for end in vocab.joints().cuts(text, at, end) {
-                push!(end);
+        // Runs of letters without case are cut into parts while they are scanned.
+        let (start, mut part, mut word) = (at, at, false);
+        if P::GRAMMAR != Grammar::R50k {
+            let (first, code, width) = character(text, at);
+            let second = if first & (OTHER | SPACE) != 0 { character(text, at + width).0 } else { first };
+            word = second & (UPPER | LOWER) != 0;
+            if second == PLAIN {
+                let mut last = code;
+                at += width;
+                let class = loop {
+                    let (class, code, width) = character(text, at);
+                    if class != PLAIN {
+                        break class;
+                    }
+                    if !vocab.joints().joined(last, code, text[at - 1], text[at]) {
+                        push!(at);
+                        part = at;
+                    }
+                    (at, last) = (at + width, code);
+                };
+                let ends = if P::GRAMMAR == Grammar::O200k {
+                    class & (LETTER | MARK) == 0 && text.get(at) != Some(&b'\'')
+                } else {
+                    class & LETTER == 0
+                };
+                if ends {
+                    push!(at);
+                    continue;
+                }
             }
         }
-        at = end;
+        at = P::piece(&text, start);
+        // Letters with case are seldom cut; whole words are remembered.
+        let whole = at - start <= if word { cache::LONGEST } else { key::LONGEST };
+        if part == start && whole || text[start..at].is_ascii() {
+            push!(at);
+        } else {
+            for (_, end, _) in vocab.joints().parts(&text[part..at]) {
+                push!(part + end);
+            }
+        }
     }
     total += look_up(vocab, text, cache, &mut batch);
     stop(&batch, total);
     total
+}
+
+/// Class, code point and width of the character at `at`.
+#[inline]
+fn character(text: &[u8], at: usize) -> (u8, u32, usize) {
+    match text.get(at) {
+        Some(&byte) if byte < 0x80 => (class::ASCII[usize::from(byte)], u32::from(byte), 1),
+        Some(_) => {
+            let (code, width) = class::decode(text, at);
+            (if (0x4E00..0xA000).contains(&code) { PLAIN } else { class::of(code) }, code, width)
+        }
+        None => (END, 0, 0),
+    }
+}
+
+/// Whether it pays to look at a whole block.
+#[inline]
+fn starts_with_ascii(text: &[u8]) -> bool {
+    match text.first_chunk::<8>() {
+        Some(start) => u64::from_le_bytes(*start) & 0x8080_8080_8080_8080 == 0,
+        None => text.is_ascii(),
+    }
 }
 
 fn pad(text: &[u8]) -> [u8; BLOCK] {
@@ -109,6 +163,9 @@ fn pad(text: &[u8]) -> [u8; BLOCK] {
 }
 
 /// Counts the pieces of a batch.
+///
+/// Each step asks one table for all pieces that the steps before did not know, without a branch on the answer: the
+/// processor waits for all of them at once.
 #[inline]
 fn look_up(vocab: &Vocab, text: &[u8], cache: &mut Cache, batch: &mut Batch) -> usize {
     let len = batch.len.min(BATCH);
@@ -116,8 +173,7 @@ fn look_up(vocab: &Vocab, text: &[u8], cache: &mut Cache, batch: &mut Batch) -> 
     let (mut missing, mut total) = (0, 0);
     for i in 0..len {
         let key = key::of(text, batch.bounds[i], batch.bounds[i + 1]);
-        let hash = key::hash(key);
-        let entry = cache.hot(hash);
+        let entry = cache.hot(key::hash(key));
         let hit = entry & MASK == key && key != 0;
         let count = if hit { (entry >> BITS) as u32 } else { 0 };
         batch.counts[i] = count;
@@ -125,43 +181,61 @@ fn look_up(vocab: &Vocab, text: &[u8], cache: &mut Cache, batch: &mut Batch) -> 
         misses[missing] = i as u8;
         missing += usize::from(!hit);
     }
+    for asked in 0..std::mem::take(&mut missing) {
+        let i = usize::from(misses[asked]);
+        let key = key::of(text, batch.bounds[i], batch.bounds[i + 1]);
+        let hash = key::hash(key);
+        let found = key != 0 && vocab.has_key(key, hash);
+        batch.counts[i] = u32::from(found);
+        total += usize::from(found);
+        if key != 0 {
+            // A count of 0 lasts until the end of this call only.
+            cache.keep_hot(key, hash, u32::from(found));
+        }
+        misses[missing] = i as u8;
+        missing += usize::from(!found);
+    }
+    for asked in 0..std::mem::take(&mut missing) {
+        let i = usize::from(misses[asked]);
+        let key = key::of(text, batch.bounds[i], batch.bounds[i + 1]);
+        let hash = key::hash(key);
+        let count = if key == 0 { 0 } else { cache.multi(key, hash) };
+        batch.counts[i] = count;
+        total += count as usize;
+        if key != 0 {
+            cache.keep_hot(key, hash, count);
+        }
+        misses[missing] = i as u8;
+        missing += usize::from(count == 0);
+    }
     for &i in &misses[..missing] {
         let i = usize::from(i);
         let piece = &text[batch.bounds[i]..batch.bounds[i + 1]];
-        let key = key::of(text, batch.bounds[i], batch.bounds[i + 1]);
-        let hash = key::hash(key);
-        let count = if key == 0 { count_long(vocab, cache, piece) } else { count_key(vocab, cache, piece, key, hash) };
+        let count = count_piece(vocab, cache, piece);
         batch.counts[i] = count;
         total += count as usize;
     }
     total
 }
 
-#[inline]
-fn count_key(vocab: &Vocab, cache: &mut Cache, piece: &[u8], key: u128, hash: u64) -> u32 {
-    let count = if vocab.has_key(key, hash) {
-        1
-    } else if let Some(count) = cache.multi(key, hash) {
-        count
-    } else {
-        let count = bpe::count(vocab, piece) as u32;
+/// Counts a piece that is neither a short token nor remembered.
+fn count_piece(vocab: &Vocab, cache: &mut Cache, piece: &[u8]) -> u32 {
+    let key = key::of(piece, 0, piece.len());
+    if key != 0 {
+        let hash = key::hash(key);
+        let count = bpe::count(vocab, &mut cache.memo, piece) as u32;
         cache.keep_multi(key, hash, count);
-        count
-    };
-    cache.keep_hot(key, hash, count);
-    count
-}
-
-#[inline(never)]
-fn count_long(vocab: &Vocab, cache: &mut Cache, piece: &[u8]) -> u32 {
+        cache.keep_hot(key, hash, count);
+        return count;
+    }
     if piece.len() > cache::LONGEST {
-        return if vocab.find_long(piece) == NONE { bpe::count(vocab, piece) as u32 } else { 1 };
+        return if vocab.find_long(piece) == NONE { bpe::count(vocab, &mut cache.memo, piece) as u32 } else { 1 };
     }
     let hash = key::hash_bytes(piece);
     if let Some(count) = cache.long(piece, hash) {
         return count;
     }
-    let count = if vocab.find_long(piece) == NONE { bpe::count(vocab, piece) as u32 } else { 1 };
+    let count = if vocab.find_long(piece) == NONE { bpe::count(vocab, &mut cache.memo, piece) as u32 } else { 1 };
     cache.keep_long(piece, hash, count);
     count
 }

@@ -48,37 +48,51 @@ impl Joints {
         joints
     }
 
-    /// Whether a token may span the boundary between two characters, of which `left_byte` is the last byte of the
-    /// left one and `right_byte` the first of the right one.
+    /// Whether a token that has both characters whole may span the boundary between them.
     #[inline]
-    pub(super) fn joined(&self, left: u32, right: u32, left_byte: u8, right_byte: u8) -> bool {
+    pub(super) fn pair(&self, left: u32, right: u32) -> bool {
         let (word, bit) = pair_bit(left, right);
-        if self.pairs[word] & bit != 0 {
-            return true;
-        }
+        self.pairs[word] & bit != 0
+    }
+
+    /// Whether a token that has a part of a character may span the boundary behind the last byte of a character and
+    /// before the first of another.
+    #[inline]
+    pub(super) fn broken(&self, left_byte: u8, right_byte: u8) -> bool {
         let (word, bit) = byte_bit(left_byte, right_byte);
         self.broken[word] & bit != 0
     }
 
-    /// The ends of the parts of `text[start..end]`, which is not empty.
+    /// Whether a piece must not be cut between two characters, of which one is not ASCII.
     #[inline]
-    pub(super) fn cuts<'a>(&'a self, text: &'a [u8], start: usize, end: usize) -> impl Iterator<Item = usize> + 'a {
-        let (mut at, mut part, mut last) = (start, start, 0);
+    pub(super) fn joined(&self, left: u32, right: u32, left_byte: u8, right_byte: u8) -> bool {
+        self.pair(left, right) || self.broken(left_byte, right_byte)
+    }
+
+    /// The parts of a piece: start, end, and whether every token inside has whole characters only or lies in one.
+    pub(super) fn parts<'a>(&'a self, piece: &'a [u8]) -> impl Iterator<Item = (usize, usize, bool)> + 'a {
+        let (mut at, mut start, mut last, mut whole) = (0, 0, 0, true);
         std::iter::from_fn(move || {
-            while at < end {
-                let (place, first) = (at, text[at]);
-                let (code, width) = if first < 0x80 { (u32::from(first), 1) } else { class::decode(text, place) };
+            while at < piece.len() {
+                let (place, first) = (at, piece[at]);
+                let (code, width) = if first < 0x80 { (u32::from(first), 1) } else { class::decode(piece, place) };
                 at += width;
-                let cut = place > part && (code | last) >= 0x80 && !self.joined(last, code, text[place - 1], first);
-                last = code;
-                if cut {
-                    part = place;
-                    return Some(place);
+                let (left, right) = (std::mem::replace(&mut last, code), code);
+                if place == start || left | right < 0x80 {
+                    continue;
+                }
+                if self.broken(piece[place - 1], first) {
+                    whole = false;
+                } else if !self.pair(left, right) {
+                    let part = (start, place, whole);
+                    (start, whole) = (place, true);
+                    return Some(part);
                 }
             }
-            (part < end).then(|| {
-                part = end;
-                end
+            (start < piece.len()).then(|| {
+                let part = (start, piece.len(), whole);
+                start = piece.len();
+                part
             })
         })
     }

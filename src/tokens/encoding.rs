@@ -2,13 +2,14 @@
 
 #![allow(clippy::indexing_slicing)] // positions are piece boundaries of the text
 
+use std::cell::Cell;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use super::bpe;
+use super::bpe::{self, Memo};
 use super::cache::Caches;
 use super::count::{self, Batch};
-use super::scan::{Cl100k, Grammar, O200k, Pattern, R50k};
+use super::scan::{Cl100k, Grammar, Growing, O200k, Pattern, R50k};
 use super::special::Specials;
 use super::vocab::{NONE, Vocab};
 
@@ -36,6 +37,21 @@ impl fmt::Display for UnknownToken {
 
 impl std::error::Error for UnknownToken {}
 
+/// Why a vocabulary cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BadVocabulary(String);
+
+impl fmt::Display for BadVocabulary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for BadVocabulary {}
+
+/// A thread costs as much as counting some of these.
+const WORTH_A_THREAD: usize = 1 << 16;
+
 macro_rules! by_grammar {
     ($self:ident, $pattern:ident => $body:expr) => {
         match $self.grammar {
@@ -56,6 +72,33 @@ macro_rules! by_grammar {
 }
 
 impl Encoding {
+    /// An encoding of your own: `ranks` are the tokens with their ids, which are also the order of merges; `pattern` is
+    /// the regular expression of an encoding of OpenAI, as tiktoken writes it.
+    ///
+    /// # Errors
+    ///
+    /// [`BadVocabulary`] if the pattern is another, the ids 0 to 255 are not the 256 bytes, or a token is not the merge
+    /// of two.
+    pub fn from_ranks(
+        name: &str,
+        pattern: &str,
+        ranks: Vec<(Vec<u8>, u32)>,
+        special_tokens: impl IntoIterator<Item = (String, u32)>,
+    ) -> Result<Self, BadVocabulary> {
+        let grammar = Grammar::from_pattern(pattern).ok_or_else(|| {
+            BadVocabulary(format!(
+                "the pattern of {name} is none of gpt2, r50k_base, p50k_base, cl100k_base, o200k_base"
+            ))
+        })?;
+        let vocab = Vocab::from_ranks(ranks).map_err(BadVocabulary)?;
+        Ok(Self::new(name, grammar, Arc::new(vocab), Specials::new(special_tokens)))
+    }
+
+    /// The regular expression that splits text, as tiktoken writes it.
+    pub fn pattern(&self) -> &'static str {
+        self.grammar.pattern()
+    }
+
     pub(super) fn new(name: &str, grammar: Grammar, vocab: Arc<Vocab>, specials: Specials) -> Self {
         Self { name: name.into(), grammar, vocab, specials, caches: Caches::default() }
     }
@@ -70,6 +113,16 @@ impl Encoding {
         self.count_with(text, |_, _| false)
     }
 
+    /// Numbers of tokens of many texts, counted by at most `threads` threads.
+    pub fn count_batch<T: AsRef<str> + Sync>(&self, texts: &[T], threads: usize) -> Vec<usize> {
+        map_batch(texts, threads, |text| self.count(text))
+    }
+
+    /// The tokens of many texts, found by at most `threads` threads.
+    pub fn encode_batch<T: AsRef<str> + Sync>(&self, texts: &[T], threads: usize) -> Vec<Vec<u32>> {
+        map_batch(texts, threads, |text| self.encode(text))
+    }
+
     fn count_with(&self, text: &str, stop: impl FnMut(&Batch, usize) -> bool) -> usize {
         self.caches.with(|cache| by_grammar!(self, P => count::count::<P>(&self.vocab, text.as_bytes(), cache, stop)))
     }
@@ -80,13 +133,29 @@ impl Encoding {
         (total <= limit).then_some(total)
     }
 
+    /// Length and tokens of the beginning of `text` whose pieces stay the same whatever follows.
+    pub(super) fn settled(&self, text: &str) -> (usize, usize) {
+        let source = Growing { bytes: text.as_bytes(), open: Cell::new(false) };
+        let mut settled = 0;
+        while settled < text.len() {
+            let end = by_grammar!(self, P => P::piece(&source, settled));
+            if source.open.get() {
+                break;
+            }
+            settled = end;
+        }
+        // The end of the beginning must not decide anything either, so the pieces of the whole text are counted.
+        let mut tokens = 0;
+        self.count_with(text, |batch, _| {
+            tokens += batch.pieces().take_while(|(_, end, _)| *end <= settled).map(|(.., count)| count).sum::<usize>();
+            batch.pieces().last().is_none_or(|(_, end, _)| end >= settled)
+        });
+        (settled, tokens)
+    }
+
     /// The longest beginning of `text` that consists of at most its first `limit` tokens and of whole characters.
     pub fn truncate<'t>(&self, text: &'t str, limit: usize) -> &'t str {
-        let mut end = self.truncate_bytes(text, limit);
-        while !text.is_char_boundary(end) {
-            end -= 1;
-        }
-        &text[..end]
+        whole(text, self.truncate_bytes(text, limit))
     }
 
     /// Length in bytes of the first `limit` tokens of `text`; may end inside a character.
@@ -98,7 +167,7 @@ impl Encoding {
                 for (start, stop, count) in batch.pieces() {
                     if before + count > limit {
                         let mut ids = Vec::new();
-                        self.encode_piece(&text.as_bytes()[start..stop], &mut ids);
+                        self.encode_piece(&text.as_bytes()[start..stop], &mut Memo::new(), &mut ids);
                         let kept = ids.iter().take(limit - before);
                         end = start + kept.map(|&id| self.vocab.width(id)).sum::<usize>();
                         return true;
@@ -121,28 +190,20 @@ impl Encoding {
 
     fn encode_into(&self, text: &str, ids: &mut Vec<u32>) {
         let bytes = text.as_bytes();
-        let mut at = 0;
-        while at < bytes.len() {
-            let end = by_grammar!(self, P => P::piece(&bytes, at));
-            let piece = &bytes[at..end];
-            if piece.is_ascii() {
-                self.encode_piece(piece, ids);
-            } else {
-                let mut start = at;
-                for end in self.vocab.joints().cuts(bytes, at, end) {
-                    self.encode_piece(&bytes[start..end], ids);
-                    start = end;
-                }
+        self.caches.with(|cache| {
+            let mut at = 0;
+            while at < bytes.len() {
+                let end = by_grammar!(self, P => P::piece(&bytes, at));
+                self.encode_piece(&bytes[at..end], &mut cache.memo, ids);
+                at = end;
             }
-            at = end;
-        }
+        });
     }
 
     #[inline]
-    fn encode_piece(&self, piece: &[u8], ids: &mut Vec<u32>) {
-        let vocab = &self.vocab;
-        match vocab.find(piece) {
-            NONE => bpe::encode(vocab, piece, ids),
+    fn encode_piece(&self, piece: &[u8], memo: &mut Memo, ids: &mut Vec<u32>) {
+        match self.vocab.find(piece) {
+            NONE => bpe::encode(&self.vocab, memo, piece, ids),
             id => ids.push(id),
         }
     }
@@ -217,10 +278,48 @@ impl Encoding {
         specials.max((self.vocab.len() as u32).saturating_sub(1))
     }
 
-    /// The bytes of all tokens that are not special, in the order of their ids.
-    pub fn token_byte_values(&self) -> impl Iterator<Item = &[u8]> {
-        (0..self.vocab.len() as u32).filter_map(|id| self.vocab.token(id))
+    /// All tokens that are not special, in the order of their ids.
+    pub fn tokens(&self) -> impl Iterator<Item = (u32, &[u8])> {
+        (0..self.vocab.len() as u32).filter_map(|id| Some((id, self.vocab.token(id)?)))
     }
+}
+
+/// Does `work` on all texts; threads take the next few as they get free, as texts differ in length.
+fn map_batch<T: AsRef<str> + Sync, R: Send + Default + Clone>(
+    texts: &[T],
+    threads: usize,
+    work: impl Fn(&str) -> R + Sync,
+) -> Vec<R> {
+    let bytes: usize = texts.iter().map(|text| text.as_ref().len()).sum();
+    let threads = threads.min(bytes / WORTH_A_THREAD + 1).min(texts.len().max(1));
+    let mut results = vec![R::default(); texts.len()];
+    let share = (texts.len() / (threads * 16)).max(1);
+    let jobs = Mutex::new(texts.chunks(share).zip(results.chunks_mut(share)));
+    let run = || {
+        loop {
+            let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).next();
+            let Some((texts, results)) = job else { return };
+            for (text, result) in texts.iter().zip(results) {
+                *result = work(text.as_ref());
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 1..threads {
+            // Without another thread this one does all of it.
+            let _ = std::thread::Builder::new().spawn_scoped(scope, run);
+        }
+        run();
+    });
+    results
+}
+
+/// The longest beginning of `text` of at most `end` bytes and of whole characters.
+pub fn whole(text: &str, mut end: usize) -> &str {
+    while !text.is_char_boundary(end) {
+        end = end.saturating_sub(1);
+    }
+    text.get(..end).unwrap_or(text)
 }
 
 impl fmt::Debug for Encoding {

@@ -8,25 +8,24 @@ pub(super) const BLOCK: usize = 64;
 /// Which bytes of a block belong to which class; bit 0 is the first byte.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Masks {
-    letter: u64,
-    lower: u64,
-    digit: u64,
-    space: u64,
-    newline: u64,
-    white: u64,
-    quote: u64,
-    high: u64,
+    pub(super) letter: u64,
+    pub(super) lower: u64,
+    pub(super) digit: u64,
+    pub(super) space: u64,
+    pub(super) newline: u64,
+    pub(super) white: u64,
+    pub(super) quote: u64,
+    pub(super) high: u64,
 }
 
 impl Masks {
-    #[cfg(all(target_arch = "x86_64", not(feature = "portable")))]
+    #[cfg(target_arch = "x86_64")]
     #[inline]
-    #[allow(unsafe_code)]
     fn of(block: &[u8; BLOCK]) -> Self {
-        unsafe { sse2::masks(block) }
+        super::sse2::masks(block)
     }
 
-    #[cfg(any(not(target_arch = "x86_64"), feature = "portable"))]
+    #[cfg(not(target_arch = "x86_64"))]
     #[inline]
     fn of(block: &[u8; BLOCK]) -> Self {
         portable::masks(block)
@@ -174,51 +173,7 @@ fn bits(mut mask: u64) -> impl Iterator<Item = usize> {
     })
 }
 
-#[cfg(all(target_arch = "x86_64", not(feature = "portable")))]
-mod sse2 {
-    use std::arch::x86_64::{
-        __m128i, _mm_add_epi8, _mm_cmpeq_epi8, _mm_cmpgt_epi8, _mm_movemask_epi8, _mm_or_si128, _mm_set_epi64x,
-        _mm_set1_epi8,
-    };
-
-    use super::{BLOCK, Masks};
-
-    #[inline]
-    #[target_feature(enable = "sse2")]
-    pub(super) fn masks(block: &[u8; BLOCK]) -> Masks {
-        let mut masks = Masks::default();
-        let (chunks, _) = block.as_chunks::<16>();
-        for (i, chunk) in chunks.iter().enumerate() {
-            add(&mut masks, chunk, i as u32 * 16);
-        }
-        masks
-    }
-
-    #[inline]
-    #[target_feature(enable = "sse2")]
-    fn add(masks: &mut Masks, chunk: &[u8; 16], shift: u32) {
-        let all = u128::from_le_bytes(*chunk);
-        let v = _mm_set_epi64x((all >> 64) as i64, all as i64);
-        // Signed comparison: lifts low..=high to the top of the positive numbers.
-        let range = |v: __m128i, low: u8, high: u8| {
-            let lifted = _mm_add_epi8(v, _mm_set1_epi8((0x7F - high) as i8));
-            _mm_cmpgt_epi8(lifted, _mm_set1_epi8((0x7E - (high - low)) as i8))
-        };
-        let is = |byte: u8| _mm_cmpeq_epi8(v, _mm_set1_epi8(byte as i8));
-        let mask = |v: __m128i| u64::from(_mm_movemask_epi8(v) as u16) << shift;
-        let space = is(b' ');
-        masks.letter |= mask(range(_mm_or_si128(v, _mm_set1_epi8(0x20)), b'a', b'z'));
-        masks.lower |= mask(range(v, b'a', b'z'));
-        masks.digit |= mask(range(v, b'0', b'9'));
-        masks.space |= mask(space);
-        masks.newline |= mask(_mm_or_si128(is(b'\n'), is(b'\r')));
-        masks.white |= mask(_mm_or_si128(space, range(v, 9, 13)));
-        masks.quote |= mask(is(b'\''));
-        masks.high |= mask(v);
-    }
-}
-
-#[cfg(any(test, not(target_arch = "x86_64"), feature = "portable"))]
+#[cfg(any(test, not(target_arch = "x86_64")))]
 mod portable {
     use super::{BLOCK, Masks};
 

@@ -5,7 +5,7 @@
 //!              └─ not ASCII: cut       └─ no token: bpe, long
 //! ```
 //!
-//! Not here: what a model's requests cost beside their text; that is [`messages`](self).
+//! Not here: what a request costs beside its text; those rules are `python/ragmeter/messages.py`.
 
 // Ids and lengths of pieces are far below 2^32; hashes are cut on purpose.
 #![allow(clippy::cast_possible_truncation, clippy::cast_possible_wrap, clippy::cast_sign_loss)]
@@ -14,15 +14,21 @@ mod bpe;
 mod cache;
 mod class;
 mod count;
+mod counter;
 mod cut;
 mod encoding;
 mod key;
 mod long;
 mod mask;
+mod models;
 mod registry;
 mod scan;
 mod special;
+#[cfg(target_arch = "x86_64")]
+mod sse2;
 mod vocab;
 
-pub use encoding::{Encoding, UnknownToken};
+pub use counter::Counter;
+pub use encoding::{BadVocabulary, Encoding, UnknownToken, whole};
+pub use models::{ModelEncoding, encoding_for, known_encoding};
 pub use registry::EncodingName;

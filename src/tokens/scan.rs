@@ -64,7 +64,6 @@ impl Source for &[u8] {
     fn reached_end(&self) {}
 }
 
-#[allow(dead_code)]
 /// The beginning of a text that goes on: knows whether a piece could change with what comes.
 pub(super) struct Growing<'a> {
     pub(super) bytes: &'a [u8],
@@ -92,6 +91,33 @@ pub(super) enum Grammar {
     O200k,
 }
 
+impl Grammar {
+    /// The regular expression as tiktoken writes it.
+    pub(super) const fn pattern(self) -> &'static str {
+        match self {
+            Self::R50k => R50K,
+            Self::Cl100k => CL100K,
+            Self::O200k => O200K,
+        }
+    }
+
+    /// The family of a regular expression of tiktoken.
+    pub(super) fn from_pattern(pattern: &str) -> Option<Self> {
+        [Self::R50k, Self::Cl100k, Self::O200k].into_iter().find(|grammar| grammar.pattern() == pattern)
+    }
+}
+
+const R50K: &str = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}++| ?\p{N}++| ?[^\s\p{L}\p{N}]++|\s++$|\s+(?!\S)|\s";
+const CL100K: &str = concat!(
+    r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}++|\p{N}{1,3}+| ?[^\s\p{L}\p{N}]++[\r\n]*+",
+    r"|\s++$|\s*[\r\n]|\s+(?!\S)|\s",
+);
+const O200K: &str = concat!(
+    r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?",
+    r"|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?",
+    r"|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+",
+);
+
 /// One grammar as a type, so that the hot loops are compiled for each.
 pub(super) trait Pattern {
     /// Which it is.
@@ -100,12 +126,11 @@ pub(super) trait Pattern {
     fn piece(text: &impl Source, at: usize) -> usize;
 }
 
-/// `'(?:[sdmt]|ll|ve|re)| ?\p{L}++| ?\p{N}++| ?[^\s\p{L}\p{N}]++|\s++$|\s+(?!\S)|\s`
+/// [`R50K`].
 pub(super) struct R50k;
-/// `'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}++|\p{N}{1,3}+| ?[^\s\p{L}\p{N}]++[\r\n]*+|\s++$|\s*[\r\n]|\s+(?!\S)|\s`
+/// [`CL100K`].
 pub(super) struct Cl100k;
-/// Words with their case (`[\p{Lu}…]*[\p{Ll}…]+` and the contraction behind them), `\p{N}{1,3}`,
-/// ` ?[^\s\p{L}\p{N}]+[\r\n/]*`, `\s*[\r\n]+`, `\s+(?!\S)`, `\s+`
+/// [`O200K`].
 pub(super) struct O200k;
 
 impl Pattern for R50k {

@@ -2,15 +2,16 @@
 
 #![allow(clippy::indexing_slicing)] // tables are sized for the ids and hashes that index them
 
+use std::collections::HashMap;
 use std::sync::OnceLock;
 
 use super::cut::Joints;
 use super::key;
-use super::long::Prefixes;
 
 /// No token.
 pub(super) const NONE: u32 = u32::MAX;
 const HOLE: u32 = 0xFF_FFFF;
+const LENGTHS: usize = 1 << 13;
 
 /// Eight tokens of up to 7 bytes; 0 is free. One cache line.
 #[derive(Clone, Copy)]
@@ -40,10 +41,14 @@ pub(super) struct Vocab {
     /// Tokens of 16 bytes and more: ids by hash of their bytes.
     long: Vec<u32>,
     merges: Merges,
+    /// Tokens that are one character below U+10000, by that character.
+    characters: Vec<u32>,
     /// Only text that is not ASCII needs it.
     joints: OnceLock<Joints>,
-    /// Only long pieces need it.
-    prefixes: OnceLock<Prefixes>,
+    /// Which lengths tokens have, up to 63 bytes or more, by hash of their first three bytes.
+    lengths: Vec<u64>,
+    /// Lengths of 63 bytes and more, longest first.
+    great_lengths: Vec<usize>,
 }
 
 impl Vocab {
@@ -69,8 +74,10 @@ impl Vocab {
             middle_ids: Vec::new(),
             long: Vec::new(),
             merges: Merges::default(),
+            characters: vec![NONE; 1 << 16],
             joints: OnceLock::new(),
-            prefixes: OnceLock::new(),
+            lengths: vec![0; LENGTHS],
+            great_lengths: Vec::new(),
         };
         for (id, &byte) in singles.iter().enumerate() {
             vocab.bytes[usize::from(byte)] = id as u32;
@@ -87,6 +94,28 @@ impl Vocab {
         }
         vocab.index();
         vocab
+    }
+
+    /// Finds the parts of tokens whose ranks are their ids.
+    pub(super) fn from_ranks(mut ranks: Vec<(Vec<u8>, u32)>) -> Result<Self, String> {
+        ranks.sort_unstable_by_key(|(_, id)| *id);
+        let ids: HashMap<&[u8], u32> = ranks.iter().map(|(token, id)| (&**token, *id)).collect();
+        let singles: Vec<u8> =
+            ranks.iter().take(256).filter(|(token, _)| token.len() == 1).map(|(token, _)| token[0]).collect();
+        let complete = ids.len() == ranks.len() && ranks.iter().take(256).map(|(_, id)| *id).eq(0..256);
+        if singles.len() != 256 || !complete {
+            return Err("the ids 0 to 255 are not the 256 bytes, or a token has two ids".to_owned());
+        }
+        let mut pairs = Vec::with_capacity(ranks.len());
+        for (token, id) in ranks.iter().skip(256) {
+            let next = pairs.len() as u32 + 256;
+            if *id < next || *id >= ID {
+                return Err(format!("{id} is the id of two tokens or too large"));
+            }
+            pairs.extend((next..*id).map(|_| (HOLE, HOLE)));
+            pairs.push(split(token, *id, &ids).ok_or_else(|| format!("token {id} is not a merge of two older ones"))?);
+        }
+        Ok(Self::new(&singles, pairs.into_iter()))
     }
 
     fn index(&mut self) {
@@ -137,6 +166,19 @@ impl Vocab {
                     self.long[slot] = id;
                 }
             }
+            if end - start <= 3
+                && let Ok(text) = std::str::from_utf8(&self.arena[start..end])
+                && let Some(character) = text.chars().next()
+                && character.len_utf8() == end - start
+            {
+                self.characters[character as usize] = id;
+            }
+            if end - start >= 3 {
+                self.lengths[length_place(&self.arena[start..end])] |= 1 << (end - start).min(63);
+            }
+            if end - start >= 63 {
+                self.great_lengths.push(end - start);
+            }
             let (left, right) = self.parts[id as usize];
             if end - start > 1 {
                 self.merges.insert(left, right, id);
@@ -145,6 +187,8 @@ impl Vocab {
                 self.byte_pairs[usize::from(self.arena[start]) << 8 | usize::from(self.arena[start + 1])] = id;
             }
         }
+        self.great_lengths.sort_unstable_by(|a, b| b.cmp(a));
+        self.great_lengths.dedup();
     }
 
     /// One more than the highest id.
@@ -182,6 +226,12 @@ impl Vocab {
         self.bytes[usize::from(byte)]
     }
 
+    /// The token of one character, or `NONE`.
+    #[inline]
+    pub(super) fn character(&self, code: u32) -> u32 {
+        self.characters.get(code as usize).copied().unwrap_or(NONE)
+    }
+
     /// What two bytes merge into, or `NONE`.
     #[inline]
     pub(super) fn byte_pair(&self, left: u8, right: u8) -> u32 {
@@ -191,7 +241,7 @@ impl Vocab {
     /// What two tokens merge into, or `NONE`.
     #[inline]
     pub(super) fn merge(&self, left: u32, right: u32) -> u32 {
-        self.merges.get(left, right)
+        self.merges.get(left, right, &self.parts)
     }
 
     /// Which characters tokens join.
@@ -200,9 +250,35 @@ impl Vocab {
         self.joints.get_or_init(|| Joints::new(self))
     }
 
-    /// All prefixes of all tokens.
-    pub(super) fn prefixes(&self) -> &Prefixes {
-        self.prefixes.get_or_init(|| Prefixes::new(self))
+    /// The longest token that `bytes` start with; `NONE` only if there are no bytes.
+    pub(super) fn longest(&self, bytes: &[u8]) -> u32 {
+        let Some(&first) = bytes.first() else { return NONE };
+        let mut lengths = self.lengths[length_place(bytes)];
+        if lengths >> 63 != 0 {
+            for &length in &self.great_lengths {
+                if let Some(start) = bytes.get(..length) {
+                    let id = self.find_long(start);
+                    if id != NONE {
+                        return id;
+                    }
+                }
+            }
+            lengths &= !(1 << 63);
+        }
+        while lengths != 0 {
+            let length = 63 - lengths.leading_zeros() as usize;
+            lengths &= !(1 << length);
+            if let Some(start) = bytes.get(..length) {
+                let id = self.find(start);
+                if id != NONE {
+                    return id;
+                }
+            }
+        }
+        match bytes.get(1) {
+            Some(&second) if self.byte_pair(first, second) != NONE => self.byte_pair(first, second),
+            _ => self.byte(first),
+        }
     }
 
     /// The token whose bytes are these, or `NONE`.
@@ -284,59 +360,84 @@ impl Vocab {
     }
 }
 
+/// Encodes a token with the tokens before it; two must be left.
+fn split(token: &[u8], id: u32, ids: &HashMap<&[u8], u32>) -> Option<(u32, u32)> {
+    let mut ends: Vec<usize> = (0..=token.len()).collect();
+    loop {
+        let merged = |at: usize| ids.get(&token[ends[at]..ends[at + 2]]).copied().unwrap_or(NONE);
+        let (rank, at) = (0..ends.len().checked_sub(2)?).map(|at| (merged(at), at)).min()?;
+        if rank >= id {
+            break;
+        }
+        ends.remove(at + 1);
+    }
+    let [start, middle, end] = ends[..] else { return None };
+    Some((*ids.get(&token[start..middle])?, *ids.get(&token[middle..end])?))
+}
+
+/// Where the lengths of tokens that start with these three bytes stand.
+#[inline]
+fn length_place(bytes: &[u8]) -> usize {
+    let byte = |at: usize| u64::from(bytes.get(at).copied().unwrap_or(0));
+    let start = byte(0) | byte(1) << 8 | byte(2) << 16;
+    (start.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32) as usize & (LENGTHS - 1)
+}
+
 /// A key of up to 7 bytes in 64 bits.
 #[inline]
 fn squeeze(key: u128) -> u64 {
     key as u64 | (key >> 64) as u64
 }
 
-/// (left, right) → merged, open addressing. A bit table in front answers most questions about pairs that do not merge.
+/// (left, right) → merged, open addressing. A slot is the merged id and some bits of the hash above it: small, because
+/// this table is asked at random places. Whoever finds an id there still has to compare the parts.
 #[derive(Default)]
 struct Merges {
-    slots: Vec<u64>,
+    slots: Vec<u32>,
+    /// A bit for each hash, which answers most questions about pairs that do not merge.
     seen: Vec<u64>,
 }
 
-/// Ids are below 2^21 (`Vocab::new` is given at most that many).
-const ID: u32 = 21;
+/// Ids are below 2^21 - 1.
+const ID_BITS: u32 = 21;
+const ID: u32 = (1 << ID_BITS) - 1;
 
 impl Merges {
     fn with_capacity(merges: usize) -> Self {
-        Self { slots: vec![u64::MAX; (merges * 2).next_power_of_two()], seen: vec![0; 1 << 14] }
+        Self { slots: vec![NONE; (merges * 2).next_power_of_two()], seen: vec![0; 1 << 14] }
     }
 
     #[inline]
-    fn hash(left: u32, right: u32) -> (u64, u64) {
-        let pair = u64::from(left) << ID | u64::from(right);
-        let hash = pair.wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        (pair, hash ^ hash >> 32)
+    fn hash(left: u32, right: u32) -> u64 {
+        let hash = (u64::from(left) << 32 | u64::from(right)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        hash ^ hash >> 32
     }
 
     fn insert(&mut self, left: u32, right: u32, merged: u32) {
-        let (pair, hash) = Self::hash(left, right);
+        let hash = Self::hash(left, right);
         let word = (hash >> 6) as usize & (self.seen.len() - 1);
         self.seen[word] |= 1 << (hash & 63);
         let mut slot = hash as usize & (self.slots.len() - 1);
-        while self.slots[slot] != u64::MAX {
+        while self.slots[slot] != NONE {
             slot = (slot + 1) & (self.slots.len() - 1);
         }
-        self.slots[slot] = pair << ID | u64::from(merged);
+        self.slots[slot] = (hash >> 32) as u32 & !ID | merged;
     }
 
     #[inline]
-    fn get(&self, left: u32, right: u32) -> u32 {
-        let (pair, hash) = Self::hash(left, right);
+    fn get(&self, left: u32, right: u32, parts: &[(u32, u32)]) -> u32 {
+        let hash = Self::hash(left, right);
         if self.seen[(hash >> 6) as usize & (self.seen.len() - 1)] >> (hash & 63) & 1 == 0 {
             return NONE;
         }
         let mut slot = hash as usize & (self.slots.len() - 1);
         loop {
             let found = self.slots[slot];
-            if found >> ID == pair {
-                return (found & ((1 << ID) - 1)) as u32;
-            }
-            if found == u64::MAX {
+            if found == NONE {
                 return NONE;
+            }
+            if (found ^ (hash >> 32) as u32) & !ID == 0 && parts[(found & ID) as usize] == (left, right) {
+                return found & ID;
             }
             slot = (slot + 1) & (self.slots.len() - 1);
         }

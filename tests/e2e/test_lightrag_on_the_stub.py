@@ -1,5 +1,7 @@
 """A real LightRAG on the stub server, without any metering: documents become a graph, questions get answers."""
 
+import asyncio
+
 import pytest
 from lightrag import LightRAG, QueryParam
 from lightrag.base import DocStatus
@@ -70,9 +72,10 @@ async def test_documents_become_a_graph_that_answers(server, tmp_path, as_json):
         assert calls["summary"] > 0
         assert calls["query"] == calls["keyword"] == calls["other"] == 0
 
-        for mode in ("naive", "local", "global", "hybrid", "mix"):
-            await ask(rag, server, mode, stream=False)
-            await ask(rag, server, mode, stream=True)
+        modes = ("naive", "local", "global", "hybrid", "mix")
+        questions = [ask(rag, server, mode, stream=stream) for mode in modes for stream in (False, True)]
+        await asyncio.gather(*questions)
+        assert sum(len(bill.markers) for bill in server.bills) == 2 * (2 + 4 * 3)
         assert all(bill.role != "other" for bill in server.bills)
         assert server.totals().cached_tokens > 0
     finally:

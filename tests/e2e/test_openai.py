@@ -11,22 +11,10 @@ import openai
 import pytest
 
 import ragmeter
-from ragmeter.testing import BAD_USAGES, Fault, StubServer
+from ragmeter.testing import BAD_USAGES, Fault
 
 MESSAGES = [{"role": "user", "content": "Tell me of Scrooge, of Marley and of the counting-house. MARK-1"}]
 CHAT = {"model": "gpt-4o-mini", "messages": MESSAGES}
-
-
-@pytest.fixture(scope="module")
-def shared_server():
-    with StubServer() as server:
-        yield server
-
-
-@pytest.fixture
-def server(shared_server):
-    shared_server.reset()
-    return shared_server
 
 
 @pytest.fixture(autouse=True)

@@ -1,6 +1,7 @@
 """The doors of extract_usage, UsageStream, StreamFilter. Bodies are written by hand from the documentation."""
 
 import json
+import resource
 from types import SimpleNamespace
 
 import pytest
@@ -120,3 +121,17 @@ def test_the_filter_takes_out_what_asking_for_usage_added(size):
 @pytest.mark.parametrize("bad", [None, 5, True, 1.5, b"", "", "no json", b"\xff\xfe", [], {}, [None], object()])
 def test_what_cannot_be_read_is_none(bad):
     assert ragmeter.extract_usage(bad) is None
+
+
+def test_memory_does_not_grow_with_the_stream():
+    piece = sse(*CHUNKS)[:-14] * 400
+    stream = ragmeter.UsageStream()
+    stream.feed(piece)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for _ in range(2**28 // len(piece)):
+        stream.feed(piece)
+    stream.feed(b'data: {"id": "c1", "delta": "' + b"x" * 2**20)
+    for _ in range(64):
+        stream.feed(piece[:2] + b"x" * 2**20)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 16 * 1024  # KiB
+    assert stream.usage.total_tokens == 13

@@ -2,11 +2,13 @@ import json
 import os
 import subprocess
 import sys
+import threading
 
 import pytest
 
 import ragmeter
 from ragmeter import Usage
+from ragmeter._native import record_later
 
 
 def test_every_label_lands_under_its_own_name():
@@ -201,3 +203,74 @@ def test_a_call_that_several_share_is_one_call_and_told_apart_to_the_token():
     }
     assert [call.part for call in run.calls_list()] == [0, 1, 2]
     assert len({call.id for call in run.calls_list()}) == 1
+
+
+def test_records_from_many_threads_are_neither_lost_nor_doubled():
+    def work(role):
+        with ragmeter.label(role=role):
+            for _ in range(10_000):
+                ragmeter.record_tokens(7, 2)
+
+    with ragmeter.run() as run:
+        threads = [threading.Thread(target=ragmeter.bind(work), args=(f"role {number}",)) for number in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert (run.calls, run.usage.total_tokens) == (80_000, 720_000)
+    assert [totals.calls for totals in run.by("role").values()] == [10_000] * 8
+
+
+class Later:
+    """A call whose usage takes long to work out."""
+
+    def __init__(self):
+        self.asked = 0
+
+    def record(self, scope):
+        def now():
+            self.asked += 1
+            ragmeter.record(Usage(input_tokens=5, output_tokens=1, origin="estimated"), role="late", scope=scope)
+
+        record_later(scope, now)
+
+
+def test_a_call_that_is_worked_out_later_is_in_every_total_and_worked_out_once():
+    later, beside = Later(), ragmeter.Run("beside")
+    with ragmeter.run() as outer, ragmeter.run(keep_calls=5, listeners=[beside]) as inner:
+        later.record(ragmeter.current_scope())
+        later.record(ragmeter.current_scope())
+        assert later.asked == 0
+        assert beside.calls == 2
+        assert later.asked == 2
+    for run in (outer, inner, beside):
+        assert (run.calls, run.usage.total_tokens, list(run.by("role"))) == (2, 12, ["late"])
+    assert len(inner.calls_list()) == 2
+    assert later.asked == 2
+
+
+def test_who_listens_does_not_wait_and_without_a_run_nothing_waits():
+    later, heard = Later(), []
+    with ragmeter.run(listeners=[heard.append]) as run:
+        later.record(ragmeter.current_scope())
+        assert [call.usage.total_tokens for call in heard] == [6]
+    assert run.calls == 1
+    later.record(None)
+    assert later.asked == 2
+
+
+def test_not_too_many_calls_wait():
+    later = Later()
+    with ragmeter.run() as run:
+        for _ in range(100):
+            later.record(ragmeter.current_scope())
+        assert later.asked >= 64
+    assert run.calls == later.asked == 100
+
+
+def test_an_error_while_working_a_call_out_goes_no_further():
+    errors = ragmeter.health()["errors"]
+    with ragmeter.run() as run:
+        record_later(ragmeter.current_scope(), lambda: 1 / 0)
+    assert run.calls == 0
+    assert ragmeter.health()["errors"] == errors + 1

@@ -9,7 +9,10 @@ import signal
 import struct
 import subprocess
 import sys
+import time
 from http.client import HTTPConnection
+from importlib import import_module, resources
+from importlib.util import find_spec
 from operator import attrgetter
 from pathlib import Path
 
@@ -20,6 +23,10 @@ from ragmeter.testing import BAD_USAGES, Fault, Rule, StubServer, Totals, docume
 
 HELLO = [{"role": "user", "content": "Tell me about Scrooge and Marley, MARK-7f3a, at some length if you please."}]
 ASKED = {"stream_options": {"include_usage": True}}
+
+# openai 3 speaks HTTP through httpx2, older releases through httpx; an error in a stream comes from there.
+LIBRARIES = [import_module(name) for name in ("httpx", "httpx2") if find_spec(name)]
+LOST = (openai.APIConnectionError, *(library.TransportError for library in LIBRARIES))
 
 
 @pytest.fixture
@@ -389,7 +396,7 @@ def test_a_cut_stream_is_billed_whole(server, ask, api):
     usual = ask(api, **request)
     server.faults.add(Fault.CUT, after=3)
     seen = []
-    with pytest.raises(Exception, match=r"(?i)reset|peer|connection|incomplete"):
+    with pytest.raises(LOST):
         ask(api, seen=seen, stream=True, **request)
     assert len(seen) <= 3
     one, cut = server.bills
@@ -402,7 +409,7 @@ def test_what_was_sent_before_a_cut_arrives(server):
     server.faults.add(Fault.CUT, after=3)
     seen = []
     options = {"base_url": server.base_url, "api_key": "any"}
-    with contextlib.suppress(Exception):
+    with contextlib.suppress(*LOST):
         ask_sync(options, "chat.completions", seen, {"model": "m", "messages": HELLO, "stream": True, **ASKED})
     assert len(seen) == 3
     assert server.bills[0].text.startswith(text_of(seen))
@@ -471,9 +478,13 @@ def test_a_truncated_answer(server, ask):
 
 def test_a_slow_answer_is_billed_though_nobody_waits_for_it(server):
     server.faults.add(Fault.SLOW, delay=30)
-    options = {"base_url": server.base_url, "api_key": "any", "max_retries": 0, "timeout": 0.3}
+    patience = openai.Timeout(30, read=0.3)
+    options = {"base_url": server.base_url, "api_key": "any", "max_retries": 0, "timeout": patience}
     with openai.OpenAI(**options) as client, pytest.raises(openai.APITimeoutError):
         client.chat.completions.create(model="m", messages=HELLO)
+    # On a busy machine the client may lose patience before the server has read the request.
+    while not server.bills:
+        time.sleep(0.01)
     bill = only(server.bills)
     assert (bill.fault, bill.delivered) == ("slow", False)
 
@@ -734,6 +745,8 @@ def test_documents_are_short_prose():
         assert name.endswith(".txt")
         assert 3_000 < len(text.encode()) < 8_000
     assert sum("Scrooge" in text for text in found.values()) == 2
+    origins = (resources.files("ragmeter.testing") / "documents" / "README.md").read_text(encoding="utf-8")
+    assert [name for name in found if f"`{name}`" not in origins] == []
 
 
 def test_the_example_in_the_documentation_runs():

@@ -1,1 +1,1 @@
-"""Usage on its way to other systems, one page each."""
+"""Exporters: hand recorded calls on to somebody else's system."""

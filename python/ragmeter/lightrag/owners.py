@@ -7,7 +7,6 @@ itself, and looked up when the text is embedded.
 
 from __future__ import annotations
 
-import functools
 import weakref
 from typing import TYPE_CHECKING, Any
 
@@ -32,18 +31,17 @@ class Owners:
     def __init__(self) -> None:
         self._of: dict[str, dict[str, str]] = {}
 
-    def install(self, rag: Any, patches: Patches) -> None:
-        """Watch documents come and rows enter the buffers of `rag`."""
+    def plan(self, rag: Any, patches: Patches) -> None:
+        """Plan to watch documents come and rows enter the buffers of `rag`."""
         if hasattr(rag, "process_single_document"):
             own = type(rag).process_single_document
-            patches.set(rag, "process_single_document", _document_scope(weakref.ref(rag), own))
+            patches.plan(rag, "process_single_document", _document_scope(weakref.ref(rag), own))
         for name in _STORAGES:
             storage = getattr(rag, name, None)
             if storage is not None:
-                patches.set(storage, "upsert", self._upsert(weakref.ref(storage), type(storage).upsert))
+                patches.plan(storage, "upsert", self._upsert(weakref.ref(storage), type(storage).upsert))
 
     def _upsert(self, storage_ref: weakref.ref[Any], own: Callable[..., Any]) -> Callable[..., Any]:
-        @functools.wraps(own)
         async def upsert(data: dict[str, dict[str, Any]], *args: Any, **kwargs: Any) -> Any:
             with guard("noting whose a row is"):
                 labels = _current_labels()
@@ -73,10 +71,15 @@ class Owners:
             weights[key] = (owner, weights.get(key, (owner, 0))[1] + count_tokens(text))
         return list(weights.values())
 
-    def forget(self, texts: Sequence[str]) -> None:
-        """Forget texts that have been embedded."""
-        for text in texts:
-            self._of.pop(text, None)
+    def noted(self, texts: Sequence[str]) -> dict[str, dict[str, str]]:
+        """Return who owns which of `texts`, to be forgotten when they are embedded."""
+        return {text: self._of[text] for text in texts if text in self._of}
+
+    def forget(self, noted: dict[str, dict[str, str]]) -> None:
+        """Forget texts that have been embedded, unless another document has written the same text meanwhile."""
+        for text, owner in noted.items():
+            if self._of.get(text) is owner:
+                del self._of[text]
 
 
 def _current_labels() -> dict[str, str]:
@@ -90,7 +93,6 @@ def _current_labels() -> dict[str, str]:
 def _document_scope(rag_ref: weakref.ref[Any], own: Callable[..., Any]) -> Callable[..., Any]:
     """Wrap the processing of one document: its calls carry its labels."""
 
-    @functools.wraps(own)
     async def process_single_document(*args: Any, **kwargs: Any) -> Any:
         status = kwargs.get("status_doc")
         labels = {name: getattr(status, name, None) for name in ("track_id", "file_path")}

@@ -16,6 +16,20 @@ if TYPE_CHECKING:
 
 __all__ = ["TokenTracker", "langfuse_block", "listener_of", "metrics", "metrics_of"]
 
+_COUNTS = (
+    "prompt_tokens",
+    "completion_tokens",
+    "total_tokens",
+    "cached_tokens",
+    "input_cached_tokens",
+    "input_audio_tokens",
+    "output_reasoning_tokens",
+    "output_audio_tokens",
+    "output_accepted_prediction_tokens",
+    "output_rejected_prediction_tokens",
+)
+"""The counts of a metrics object; the rest of what Langfuse shows is derived from them."""
+
 _MODEL_OPERATIONS = ("chat", "image2text", None)
 """Operations whose tokens are a model's prompt and completion; calls without a label are taken for such."""
 
@@ -40,23 +54,11 @@ def metrics_of(by_kind: dict[Any, RunTotals]) -> dict[str, Any]:
         for (operation, model), totals in by_kind.items()
         if operation in _MODEL_OPERATIONS and model is not None
     }
-    usage = models.usage if models is not None else Usage()
-    found = {
-        "prompt_tokens": usage.input_tokens,
-        "completion_tokens": usage.output_tokens,
-        "total_tokens": (usage.input_tokens or 0) + (usage.output_tokens or 0),
-        "cached_tokens": usage.cache_read_tokens,
-        "input_cached_tokens": usage.cache_read_tokens,
-        "input_audio_tokens": usage.input_audio_tokens,
-        "output_reasoning_tokens": usage.reasoning_tokens,
-        "output_audio_tokens": usage.output_audio_tokens,
-        "output_accepted_prediction_tokens": usage.accepted_prediction_tokens,
-        "output_rejected_prediction_tokens": usage.rejected_prediction_tokens,
-        "call_count": models.calls if models is not None else 0,
-    }
+    counts = (models.usage if models is not None else Usage()).metrics()
     whole = _sum(by_kind.values())
     return {
-        **{name: count or 0 for name, count in found.items()},
+        **{name: counts[name] for name in _COUNTS},
+        "call_count": models.calls if models is not None else 0,
         "model": max(spenders, key=lambda model: spenders[model]) if spenders else None,
         "embedding_tokens": (embeddings.usage.input_tokens or 0) if embeddings is not None else 0,
         "embedding_calls": embeddings.calls if embeddings is not None else 0,
@@ -138,6 +140,12 @@ class TokenTracker:
     def reset(self) -> None:
         """Forget what was counted. Operations that are still running count in what was forgotten."""
         self._run = Run("token tracker")
+
+    def __copy__(self) -> TokenTracker:
+        return self
+
+    def __deepcopy__(self, memo: object) -> TokenTracker:
+        return self  # LightRAG copies what stands in its fields deeply, and would count in the copy
 
     def __enter__(self) -> TokenTracker:
         self.reset()

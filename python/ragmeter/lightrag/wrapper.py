@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import inspect
 from typing import TYPE_CHECKING, Any
@@ -13,8 +12,10 @@ from ragmeter.lightrag.hooks import held
 from ragmeter.lightrag.tracker import TokenTracker, listener_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from types import TracebackType
+
+    from ragmeter._native import Run
 
 __all__ = ["TokenTrackingLightRAG", "create_tracked_lightrag", "track_lightrag_operations"]
 
@@ -27,11 +28,22 @@ OPERATIONS = frozenset({
 """Public methods that may call a model; each also exists with an `a` in front, some only so."""
 
 
-@contextlib.contextmanager
-def _operation(rag: Any, name: str, tracker: Any) -> Iterator[Any]:
-    """Run an operation of `rag`: metered, in a run of its own that `tracker` hears."""
-    with held(rag), run(name, listeners=[listener_of(tracker)]) as current:
-        yield current
+class _Operation:
+    """An operation of `rag`: metered, in a run of its own that `tracker` hears."""
+
+    __slots__ = ("_held", "_run")
+
+    def __init__(self, rag: Any, name: str, tracker: Any) -> None:
+        self._held = held(rag)
+        self._run = run(name, listeners=[listener_of(tracker)])
+
+    def __enter__(self) -> Run:
+        self._held.__enter__()
+        return self._run.__enter__()
+
+    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
+        self._run.__exit__(kind, exc, tb)
+        self._held.__exit__(kind, exc, tb)
 
 
 class TokenTrackingLightRAG:
@@ -48,6 +60,7 @@ class TokenTrackingLightRAG:
     def __init__(self, rag: Any, token_tracker: Any = None) -> None:
         self._rag: Any = rag._rag if isinstance(rag, TokenTrackingLightRAG) else rag
         self._tracker: Any = None
+        self._operations: dict[str, tuple[Any, Callable[..., Any]]] = {}
         self.set_token_tracker(TokenTracker() if token_tracker is None else token_tracker)
 
     def set_token_tracker(self, token_tracker: Any) -> None:
@@ -67,10 +80,15 @@ class TokenTrackingLightRAG:
         value = getattr(self._rag, name)
         if name.removeprefix("a") not in OPERATIONS and name not in OPERATIONS:
             return value
-        return self._metered(name, value)
+        method = getattr(value, "__func__", value)
+        known, metered = self._operations.get(name, (None, None))
+        if known is not method or metered is None:
+            metered = self._metered(name, value)
+            self._operations[name] = (method, metered)
+        return metered
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name in {"_rag", "_tracker"}:
+        if name in {"_operations", "_rag", "_tracker"}:
             object.__setattr__(self, name, value)
         else:
             setattr(self._rag, name, value)
@@ -86,7 +104,7 @@ class TokenTrackingLightRAG:
 
             @functools.wraps(method)
             async def operation(*args: Any, **kwargs: Any) -> Any:
-                with _operation(self._rag, name, self._tracker) as current, billed_if_it_fails(current, name):
+                with _Operation(self._rag, name, self._tracker) as current, billed_if_it_fails(current, name):
                     answer = await method(*args, **kwargs)
                 return bill_after(answer, current, name)
 
@@ -94,7 +112,7 @@ class TokenTrackingLightRAG:
 
             @functools.wraps(method)
             def operation(*args: Any, **kwargs: Any) -> Any:
-                with _operation(self._rag, name, self._tracker) as current, billed_if_it_fails(current, name):
+                with _Operation(self._rag, name, self._tracker) as current, billed_if_it_fails(current, name):
                     answer = method(*args, **kwargs)
                 return bill_after(answer, current, name)
 
@@ -113,7 +131,7 @@ class track_lightrag_operations:  # noqa: N801 - reads as a verb
 
     def __init__(self, rag: Any, token_tracker: Any = None) -> None:
         self._tracked = TokenTrackingLightRAG(rag, token_tracker)
-        self._block = _operation(self._tracked._rag, "lightrag", self._tracked.get_token_tracker())
+        self._block = _Operation(self._tracked._rag, "lightrag", self._tracked.get_token_tracker())
 
     def __enter__(self) -> TokenTrackingLightRAG:
         self._block.__enter__()

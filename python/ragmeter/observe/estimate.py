@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ragmeter._native import Usage, count_tokens
+from ragmeter.messages import count_message_tokens
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
-__all__ = ["estimate", "estimate_texts"]
+__all__ = ["estimate", "estimate_chat", "estimate_texts"]
 
 
 def estimate(operation: str | None, request: Mapping[str, Any], delivered: str | None) -> Usage:
@@ -25,29 +26,46 @@ def estimate(operation: str | None, request: Mapping[str, Any], delivered: str |
     """
     model = request.get("model")
     model = model if isinstance(model, str) else None
+    if operation == "embeddings":
+        return estimate_texts(_texts(request.get("input")), model)
     if "messages" in request:
-        messages = [message for message in request["messages"] if isinstance(message, dict)]
-        # Each message is framed by three tokens, and three more prime the answer.
-        sent: int | None = _count(_texts(messages), model) + 3 * len(messages) + 3
+        sent: int | None = count_message_tokens(request["messages"], model or "", tools=request.get("tools")).tokens
     else:
         texts = [*_texts(request.get("instructions")), *_texts(request.get("input", request.get("prompt")))]
         sent = _count(texts, model) if texts else None
-    received = 0 if operation == "embeddings" else None
-    if delivered is not None and received is None:
-        received = count_tokens(delivered, model)
-    return estimate_texts(sent, received)
+    return _usage(sent, delivered, model)
 
 
-def estimate_texts(sent: int | None, received: int | None) -> Usage:
-    """Return counted texts as a Usage; `unknown` when neither is known."""
+def estimate_chat(sent: Sequence[str | None], delivered: str | None, model: str | None) -> Usage:
+    """Estimate a call of a language model from the text of each message and what it delivered.
+
+    Args:
+        sent: Text of each message; one without is left out. Each is framed by three tokens, and three more prime the
+            answer.
+        delivered: Text that reached the caller; None if it is not known, and the output stays unknown.
+        model: Model that was asked.
+    """
+    texts = [text for text in sent if text]
+    return _usage(_count(texts, model) + 3 * len(texts) + 3 if texts else None, delivered, model)
+
+
+def _usage(sent: int | None, delivered: str | None, model: str | None) -> Usage:
+    received = count_tokens(delivered, model) if delivered is not None else None
     if sent is None and received is None:
         return Usage(origin="unknown")
     return Usage(input_tokens=sent, output_tokens=received, origin="estimated")
 
 
-def _count(texts: list[str | int], model: str | None) -> int:
+def estimate_texts(texts: Sequence[str | int], model: str | None) -> Usage:
+    """Estimate a call that reads texts and writes none: an embedding, a rerank."""
+    if not texts:
+        return Usage(origin="unknown")
+    return Usage(input_tokens=_count(texts, model), output_tokens=0, origin="estimated")
+
+
+def _count(texts: Sequence[Any], model: str | None) -> int:
     """Count texts; an item that is a token id already counts one."""
-    return sum(1 if isinstance(text, int) else count_tokens(text, model) for text in texts)
+    return sum(count_tokens(text, model) if isinstance(text, str) else isinstance(text, int) for text in texts)
 
 
 def _texts(value: Any) -> list[str | int]:

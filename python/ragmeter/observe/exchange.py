@@ -10,7 +10,7 @@ from ragmeter.observe.estimate import estimate
 from ragmeter.witness import open_call
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 __all__ = ["Exchange"]
 
@@ -22,7 +22,7 @@ class Exchange:
     whoever asked for it.
     """
 
-    __slots__ = ("_over", "_scope", "_shares", "labels", "request")
+    __slots__ = ("_call", "_over", "_scope", "_shares", "labels", "leave", "request")
 
     def __init__(self, operation: str, request: Mapping[str, Any], provider: str | None) -> None:
         model = request.get("model")
@@ -34,10 +34,13 @@ class Exchange:
         }
         self._scope = current_scope()
         self._over = False
-        call = open_call()
+        self.leave: Callable[[], None] | None = None
+        """Ends the exchange with what has come so far; for a stream whose reader is gone and that nobody closes."""
+        self._call = call = open_call()
         self._shares = None
         if call is not None:
             call.observed = True
+            call.exchanges.append(self)
             self._shares = call.shares
 
     def over(self, usage: Usage | None, delivered: str | None = None) -> None:
@@ -56,6 +59,8 @@ class Exchange:
         labels = dict(self.labels)
         if usage.model is not None:
             labels["model"] = None  # the model that answered is better than the one that was asked
+        if self._call is not None:
+            self._call.heard.append(usage)
         record(usage, scope=self._scope, shares=self._shares, **labels)
 
     def lost(self) -> None:

@@ -59,7 +59,7 @@ _PROVIDERS = {
 _NEVER_SENT = ("ConnectError", "ConnectTimeout", "PoolTimeout", "ProxyError", "UnsupportedProtocol")
 """Errors of httpx and httpx2 after which the server cannot have billed anything."""
 
-_patches = Patches()
+_patches: Patches | None = None
 _include_usage = True
 _refuses_options: set[str] = set()
 """Base URLs of servers that have refused `stream_options`."""
@@ -71,34 +71,36 @@ def install(*, include_usage: bool | None = None) -> None:
     """Observe the SDK. `include_usage=None` means on, unless `RAGMETER_INCLUDE_USAGE` is `0`."""
     import openai
 
-    global _include_usage  # noqa: PLW0603 - one SDK, one switch
+    global _include_usage, _patches  # noqa: PLW0603 - one SDK, one switch
     _include_usage = os.environ.get("RAGMETER_INCLUDE_USAGE", "1") != "0" if include_usage is None else include_usage
-    if vars(openai.OpenAI).get("request") in _ours:
+    if _patches is not None:
         return
     for client in (openai.OpenAI, openai.AsyncOpenAI):
         if not callable(getattr(client, "request", None)):
             msg = f"openai {openai.__version__} has no {client.__name__}.request; ragmeter cannot observe this release"
             raise ImportError(msg)
-    _patches.set(openai.OpenAI, "request", _sync_request(openai.OpenAI.request))
-    _patches.set(openai.AsyncOpenAI, "request", _async_request(openai.AsyncOpenAI.request))
+    patches = Patches()
+    patches.plan(openai.OpenAI, "request", _sync_request(openai.OpenAI.request))
+    patches.plan(openai.AsyncOpenAI, "request", _async_request(openai.AsyncOpenAI.request))
     if hasattr(openai.OpenAI, "_sleep_for_retry") and hasattr(openai.AsyncOpenAI, "_sleep_for_retry"):
-        _patches.set(openai.OpenAI, "_sleep_for_retry", _before_retry(openai.OpenAI._sleep_for_retry))
-        _patches.set(openai.AsyncOpenAI, "_sleep_for_retry", _before_retry(openai.AsyncOpenAI._sleep_for_retry))
+        patches.plan(openai.OpenAI, "_sleep_for_retry", _before_retry(openai.OpenAI._sleep_for_retry))
+        patches.plan(openai.AsyncOpenAI, "_sleep_for_retry", _before_retry(openai.AsyncOpenAI._sleep_for_retry))
     else:
         logger.warning(
             "ragmeter: openai %s retries where it cannot be seen; attempts that were billed and whose answer was lost "
             "are not recorded. Set max_retries=0 and retry yourself to have them counted.",
             openai.__version__,
         )
-
-
-_ours: set[Any] = set()
+    patches.apply()
+    _patches = patches
 
 
 def uninstall() -> None:
     """Put the SDK back as it was."""
-    _patches.undo()
-    _ours.clear()
+    global _patches  # noqa: PLW0603
+    if _patches is not None:
+        _patches.undo()
+        _patches = None
     _refuses_options.clear()
 
 
@@ -182,7 +184,6 @@ def _sync_request(original: Callable[..., Any]) -> Callable[..., Any]:
             _exchange.reset(token)
         return request(self, cast_to, options, *args, **kwargs)  # the server refused what ragmeter had added
 
-    _ours.add(request)
     return request
 
 
@@ -203,7 +204,6 @@ def _async_request(original: Callable[..., Any]) -> Callable[..., Any]:
             _exchange.reset(token)
         return await request(self, cast_to, options, *args, **kwargs)  # the server refused what ragmeter had added
 
-    _ours.add(request)
     return request
 
 

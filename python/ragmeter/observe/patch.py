@@ -1,4 +1,4 @@
-"""Patches: replace attributes of other people's classes and put back the very objects that were there."""
+"""Patches: replace attributes of other people's objects and put back the very objects that were there."""
 
 from __future__ import annotations
 
@@ -10,34 +10,43 @@ _ABSENT = object()
 
 
 class Patches:
-    """A set of replaced attributes, undone together."""
+    """A set of replacements that are made together and undone together, as often as needed."""
 
     def __init__(self) -> None:
-        self._undo: list[tuple[Any, str, Any, Any]] = []
-        self._undo_items: list[tuple[dict[str, Any], str, Any, Any]] = []
+        self._planned: list[tuple[Any, Any, str, Any, Any]] = []
+        self._applied = False
 
-    def set(self, owner: Any, name: str, value: Any) -> None:
-        """Replace `owner.name` by `value`; what `owner` only inherits is not touched."""
-        before = vars(owner).get(name, _ABSENT)
-        setattr(owner, name, value)
-        self._undo.append((owner, name, before, value))
+    def plan(self, owner: Any, name: str, value: Any) -> None:
+        """Plan to replace `owner.name` by `value`, or `owner[name]` of a dict. What `owner` only inherits stays."""
+        space = owner if type(owner) is dict else vars(owner)
+        self._planned.append((owner, space, name, space.get(name, _ABSENT), value))
 
-    def set_item(self, owner: dict[str, Any], key: str, value: Any) -> None:
-        """Replace `owner[key]`, which is there, by `value`."""
-        self._undo_items.append((owner, key, owner[key], value))
-        owner[key] = value
+    def fit(self) -> bool:
+        """Whether everything is still as it was when it was planned."""
+        return all(space.get(name, _ABSENT) is own for _, space, name, own, _ in self._planned)
 
-    def undo(self) -> None:
-        """Put everything back, newest first. Where somebody else patched on top of ours, his patch stays."""
-        while self._undo_items:
-            mapping, key, before, ours = self._undo_items.pop()
-            if mapping.get(key) is ours:
-                mapping[key] = before
-        while self._undo:
-            owner, name, before, ours = self._undo.pop()
-            if vars(owner).get(name, _ABSENT) is not ours:
-                continue
-            if before is _ABSENT:
-                delattr(owner, name)
+    def apply(self) -> None:
+        """Make the replacements."""
+        self._applied = True
+        for owner, space, name, _, value in self._planned:
+            if type(space) is dict:
+                space[name] = value
             else:
-                setattr(owner, name, before)
+                setattr(owner, name, value)
+
+    def undo(self) -> bool:
+        """Put everything back. Where somebody else has put something else meanwhile, that stays; False if so."""
+        if not self._applied:
+            return True
+        self._applied = False
+        clean = True
+        for owner, space, name, own, value in reversed(self._planned):
+            if space.get(name, _ABSENT) is not value:
+                clean = False
+            elif own is _ABSENT:
+                delattr(owner, name)
+            elif type(space) is dict:
+                space[name] = own
+            else:
+                setattr(owner, name, own)
+        return clean

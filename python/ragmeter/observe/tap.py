@@ -68,6 +68,7 @@ def tap(response: Any, exchange: Exchange, *, events: bool, swallow_usage: bool)
         reader.feed(response.content)
         reader.over()
     else:
+        exchange.leave = reader.over
         _Tap(response, reader).install()
 
 

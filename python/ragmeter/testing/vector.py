@@ -13,6 +13,8 @@ from struct import pack
 from ragmeter.testing.names import COMMON, MARKER
 
 WORD = re.compile(r"[^\W_]+")
+SHARED = 0.4
+"""The cosine of texts with nothing in common; above LightRAG's threshold of 0.2, so that every search finds some."""
 
 
 @lru_cache(maxsize=50_000)
@@ -25,14 +27,16 @@ def place(word: str) -> tuple[int, float]:
 def embed(text: str, dimensions: int) -> list[float]:
     """A unit vector of this many dimensions. Markers do not count, so that they cannot lead a search astray."""
     words = Counter(word for word in WORD.findall(MARKER.sub("", text).lower()) if word not in COMMON)
+    if dimensions == 1 or not words:
+        return [1.0, *[0.0] * (dimensions - 1)]
     vector = [0.0] * dimensions
     for word, times in words.items():
         number, sign = place(word)
-        vector[number % dimensions] += sign * math.sqrt(times)
-    norm = math.sqrt(sum(value * value for value in vector))
-    if norm == 0.0:
-        vector[place(text)[0] % dimensions] = norm = 1.0
-    return [value / norm for value in vector]
+        vector[1 + number % (dimensions - 1)] += sign * math.sqrt(times)
+    norm = math.sqrt(sum(value * value for value in vector)) or 1.0
+    vector = [math.sqrt(1 - SHARED) * value / norm for value in vector]
+    vector[0] = math.sqrt(1 - sum(value * value for value in vector))
+    return vector
 
 
 def to_base64(vector: list[float]) -> str:

@@ -1,0 +1,91 @@
+"""What metering adds to a LightRAG operation when the model answers at once: the worst case, as real ones take seconds.
+
+Metered and unmetered run in turns, each pair on the same LightRAG; the median of the ratios of the pairs counts.
+"""
+
+import asyncio
+import logging
+import statistics
+import tempfile
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+from ragmeter.lightrag import TokenTrackingLightRAG
+from ragmeter.testing import documents
+
+QUESTIONS, INGESTS = 150, 40
+
+
+async def embed(texts):
+    return np.ones((len(texts), 64), dtype=np.float32)
+
+
+def lightrag(folder):
+    from lightrag import LightRAG
+    from lightrag.utils import EmbeddingFunc, Tokenizer
+
+    from ragmeter.tokens import get_encoding
+
+    text = "entity<|#|>Scrooge<|#|>Person<|#|>A covetous old sinner.\n<|COMPLETE|>"
+
+    async def complete(prompt, system_prompt=None, history_messages=(), **kwargs):
+        return '{"high_level_keywords": ["money"], "low_level_keywords": ["Scrooge"]}' if "eyword" in prompt else text
+
+    return LightRAG(
+        working_dir=folder,
+        workspace=Path(folder).name,
+        llm_model_func=complete,
+        embedding_func=EmbeddingFunc(embedding_dim=64, func=embed),
+        tokenizer=Tokenizer("o200k_base", get_encoding("o200k_base")),
+        enable_llm_cache=False,
+        enable_llm_cache_for_entity_extract=False,
+    )
+
+
+async def pairs(plain, metered, operation, count):
+    """Ratios of metered to unmetered time, the two taking turns at going first."""
+    ratios = []
+    for number in range(count):
+        times = {}
+        for rag in (plain, metered) if number % 2 else (metered, plain):
+            began = time.perf_counter()
+            await operation(rag, f"{number} {rag is plain}")
+            times[rag is plain] = time.perf_counter() - began
+        ratios.append(times[False] / times[True])
+    return ratios, times[True]
+
+
+async def main():
+    from lightrag import QueryParam
+
+    logging.disable(logging.WARNING)
+    text = documents()["alice-in-wonderland.txt"]
+    with tempfile.TemporaryDirectory() as folder:
+        plain = lightrag(folder)
+        await plain.initialize_storages()
+        await plain.ainsert(text)
+        metered = TokenTrackingLightRAG(plain)
+        operations = {
+            "query, naive": (
+                lambda rag, n: rag.aquery(f"Who? {n}", QueryParam(mode="naive", enable_rerank=False)),
+                QUESTIONS,
+            ),
+            "query, mix": (
+                lambda rag, n: rag.aquery(f"Who? {n}", QueryParam(mode="mix", enable_rerank=False)),
+                QUESTIONS,
+            ),
+            "ingest, 5 KB": (lambda rag, n: rag.ainsert(f"{n} {text}"), INGESTS),
+        }
+        print(f"LightRAG {version('lightrag-hku')}, median of pairs, model function without latency")
+        for name, (operation, count) in operations.items():
+            await pairs(plain, metered, operation, 5)
+            ratios, seconds = await pairs(plain, metered, operation, count)
+            print(f"  {name:14} {seconds * 1e3:7.1f} ms unmetered   {(statistics.median(ratios) - 1) * 100:+5.1f} %")
+        await plain.finalize_storages()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

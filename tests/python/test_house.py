@@ -1,0 +1,95 @@
+"""The rules of the house: what may know what, and what `import ragmeter` may cost."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import ragmeter
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "python" / "ragmeter"
+STAIRS = ["unit", "id", "health", "tokens", "usage", "door", "provider", "call", "stream", "run", "meter"]
+"""Rooms of the Rust core from the ground up; none uses one above it."""
+
+
+def modules():
+    return sorted(PACKAGE.rglob("*.py"))
+
+
+def name_of(path):
+    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imports(tree, *, top_level_only):
+    """Names of the modules that are imported, without those for type checkers only."""
+    found, todo = set(), list(tree.body)
+    while todo:
+        node = todo.pop()
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found.add(node.module or "")
+        elif isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            todo += node.orelse
+        elif not (top_level_only and isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))):
+            todo += [child for child in ast.iter_child_nodes(node) if isinstance(child, (ast.stmt, ast.excepthandler))]
+    return found
+
+
+@pytest.mark.parametrize("path", modules(), ids=name_of)
+def test_third_party_packages_are_imported_inside_functions_only(path):
+    found = imports(ast.parse(path.read_text()), top_level_only=True)
+    assert {name.split(".")[0] for name in found} <= set(sys.stdlib_module_names) | {"ragmeter"}
+
+
+@pytest.mark.parametrize("path", sorted((PACKAGE / "observe").glob("*.py")), ids=name_of)
+def test_no_observer_knows_another(path):
+    shared = {f"ragmeter.observe.{name}" for name in ("estimate", "exchange", "patch", "tap")}
+    found = {name for name in imports(ast.parse(path.read_text()), top_level_only=False) if "ragmeter.observe" in name}
+    assert found <= shared
+
+
+@pytest.mark.parametrize(("room", "other"), [("lightrag", "ragflow"), ("ragflow", "lightrag")])
+def test_the_doors_do_not_know_each_other(room, other):
+    for path in (PACKAGE / room).rglob("*.py"):
+        found = imports(ast.parse(path.read_text()), top_level_only=False)
+        assert not [name for name in found if name.startswith(f"ragmeter.{other}")]
+
+
+def test_only_the_counter_window_knows_python():
+    for path in (ROOT / "src").rglob("*.rs"):
+        if ROOT / "src" / "py" not in path.parents:
+            assert "pyo3::" not in path.read_text(), path
+
+
+def test_no_stair_leads_back_up():
+    for level, room in enumerate(STAIRS):
+        paths = [ROOT / "src" / f"{room}.rs", *(ROOT / "src" / room).rglob("*.rs")]
+        code = "\n".join(path.read_text() for path in paths if path.exists())
+        assert code, room
+        for above in STAIRS[level + 1 :]:
+            assert f"crate::{above}::" not in code, f"{room} uses {above}"
+
+
+def run_python(code):
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True).stdout
+
+
+def test_import_pulls_in_nothing_but_the_standard_library():
+    # What site-packages loads by itself at start-up (editable installs, coverage) is not ours.
+    code = "import sys; before = set(sys.modules); import ragmeter; print('\\n'.join(set(sys.modules) - before))"
+    loaded = {name.split(".")[0] for name in run_python(code).split()}
+    assert loaded <= set(sys.stdlib_module_names) | {"ragmeter"}
+    for heavy in ("asyncio", "http", "ragmeter.testing", "ragmeter.lightrag", "ragmeter.demo"):
+        assert heavy not in run_python(code).split()
+
+
+def test_every_public_name_is_there_and_documented():
+    for name in ragmeter.__all__:
+        assert getattr(ragmeter, name).__doc__, name
+    assert sorted(ragmeter.__all__) == ragmeter.__all__
+    assert len((PACKAGE / "__init__.py").read_text().splitlines()) <= 60

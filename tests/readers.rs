@@ -1,0 +1,260 @@
+//! Reading usage: every dialect, every format, every split, and what is not usage at all.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+
+mod shapes;
+
+use ragmeter::{Flag, Hints, StreamFilter, Unit, Usage, UsageStream, read_usage};
+use shapes::{BODIES, STREAMS, all, amazon};
+
+const UNITS: [Unit; 5] = [Unit::Input, Unit::Output, Unit::CacheRead, Unit::CacheWrite, Unit::Reasoning];
+
+fn read(bytes: impl AsRef<[u8]>) -> Option<Usage> {
+    read_usage(bytes.as_ref(), &Hints::default())
+}
+
+fn counts(usage: Option<&Usage>) -> [i64; 5] {
+    UNITS.map(|unit| usage.and_then(|usage| usage.get(unit)).map_or(-1, |count| i64::try_from(count).unwrap()))
+}
+
+fn in_pieces(bytes: &[u8], size: usize) -> Option<Usage> {
+    let mut stream = UsageStream::new(Hints::default());
+    bytes.chunks(size).for_each(|piece| stream.feed(piece));
+    stream.finish()
+}
+
+#[test]
+fn every_shape_reads_as_its_documentation_says() {
+    for (text, expected) in BODIES.iter().chain(STREAMS) {
+        assert_eq!(counts(read(text).as_ref()), *expected, "{text}");
+    }
+}
+
+#[test]
+fn every_shape_reads_the_same_at_every_split() {
+    for shape in all() {
+        let whole = read(&shape);
+        assert!(whole.is_some());
+        for size in 1..40.min(shape.len()) {
+            assert_eq!(in_pieces(&shape, size), whole, "{size}: {}", String::from_utf8_lossy(&shape));
+        }
+    }
+}
+
+#[test]
+fn amazon_frames_carry_json_or_base64() {
+    assert_eq!(counts(read(amazon(&["{}", STREAMS[13].0])).as_ref())[..2], [3, 4]);
+    let wrapped = "{\"bytes\":\"eyJ1c2FnZSI6eyJpbnB1dF90b2tlbnMiOjMsIm91dHB1dF90b2tlbnMiOjR9fQ==\"}";
+    assert_eq!(counts(read(amazon(&[wrapped])).as_ref())[..2], [3, 4]);
+}
+
+#[test]
+fn what_stands_beside_the_counts_is_kept() {
+    let usage = read(BODIES[7].0).unwrap();
+    let [advisor] = &usage.about().unwrap().others[..] else { panic!("{usage:?}") };
+    assert_eq!((advisor.get(Unit::Input), advisor.get(Unit::Output)), (Some(400), Some(20)));
+    assert_eq!(advisor.about().unwrap().model.as_deref(), Some("big"));
+
+    let cost = |text| read(text).unwrap().about().unwrap().cost.clone();
+    assert_eq!(cost(BODIES[26].0).as_deref(), Some("0.0000012345"));
+    assert_eq!(cost(BODIES[28].0).as_deref(), Some("0.00214"));
+
+    let cohere = read(BODIES[18].0).unwrap();
+    assert_eq!((cohere.get(Unit::BillableInput), cohere.get(Unit::BillableOutput)), (Some(25), Some(4)));
+    assert_eq!(read(BODIES[20].0).unwrap().get(Unit::SearchUnits), Some(1));
+    assert_eq!(read(BODIES[9].0).unwrap().get(Unit::InputImage), Some(10));
+    assert_eq!(read(BODIES[23].0).unwrap().get(Unit::AudioMilliseconds), Some(1500));
+    assert_eq!(read(BODIES[29].0).unwrap().get(Unit::Citation), Some(70));
+    assert_eq!(read(BODIES[13].0).unwrap().get(Unit::CacheWrite1h), Some(20));
+    assert_eq!(read(BODIES[6].0).unwrap().about().unwrap().service_tier.as_deref(), Some("standard"));
+}
+
+#[test]
+fn a_cache_write_that_grew_lives_five_minutes() {
+    let usage = read(STREAMS[2].0).unwrap();
+    let lives = [Unit::CacheWrite, Unit::CacheWrite1h, Unit::CacheWrite5m].map(|unit| usage.get(unit));
+    assert_eq!(lives, [Some(35), Some(30), Some(5)]);
+}
+
+#[test]
+fn the_providers_total_decides_what_is_added() {
+    let read = |total: u64| {
+        let details = "\"completion_tokens_details\":{\"reasoning_tokens\":30}";
+        read(format!(
+            "{{\"usage\":{{\"prompt_tokens\":10,\"completion_tokens\":40,{details},\"total_tokens\":{total}}}}}"
+        ))
+        .unwrap()
+    };
+    assert_eq!((read(50).get(Unit::Output), read(50).flags.has(Flag::Gap)), (Some(40), false));
+    assert_eq!((read(80).get(Unit::Output), read(80).flags.has(Flag::Gap)), (Some(70), false));
+    assert_eq!((read(90).get(Unit::Output), read(90).flags.has(Flag::Gap)), (Some(80), true));
+    // Anthropic's names with an inclusive input, as some gateways send them.
+    let inclusive =
+        r#"{"usage":{"input_tokens":100,"cache_read_input_tokens":60,"output_tokens":5,"total_tokens":105}}"#;
+    assert_eq!(counts(self::read(inclusive).as_ref())[..3], [100, 5, 60]);
+}
+
+#[test]
+fn hints_name_the_provider_and_settle_what_shape_leaves_open() {
+    let body =
+        br#"{"usage":{"prompt_tokens":10,"completion_tokens":4,"completion_tokens_details":{"reasoning_tokens":6}}}"#;
+    let hinted = read_usage(body, &Hints { provider: Some("xai"), api: None }).unwrap();
+    assert_eq!(hinted.get(Unit::Output), Some(10));
+    assert_eq!(hinted.about().unwrap().provider.as_deref(), Some("x_ai"));
+    assert_eq!(read(body).unwrap().get(Unit::Output), Some(4));
+}
+
+#[test]
+fn headers_count_where_the_body_does_not() {
+    let with_header = |body: &str| {
+        let mut stream = UsageStream::new(Hints::default());
+        stream.header("X-Amzn-Bedrock-Input-Token-Count", "4");
+        stream.feed(body.as_bytes());
+        counts(stream.finish().as_ref())[..2].to_vec()
+    };
+    assert_eq!(with_header("{\"embeddings\":[[0.1]]}"), [4, 0]);
+    assert_eq!(with_header("{\"usage\":{\"input_tokens\":9,\"output_tokens\":2}}"), [9, 2]);
+}
+
+#[test]
+fn json_reads_as_pythons_json_does() {
+    let twice = r#"{"usage":{"prompt_tokens":1,"prompt_tokens_details":{"cached_tokens":1}},"usage":{"completion_tokens":2,"prompt_tokens":3}}"#;
+    assert_eq!(counts(read(twice).as_ref()), [3, 2, -1, -1, -1]);
+    assert_eq!(read(r#"{"usage":{"prompt_tokens":1},"usage":null}"#), None);
+    let escaped = r#"{"us\u0061ge":{"prompt\u005ftokens":5,"completion_tokens":"6"},"model":"a\"\ud83d\ude00"}"#;
+    assert_eq!(counts(read(escaped).as_ref())[..2], [5, 6]);
+    assert_eq!(read(escaped).unwrap().about().unwrap().model.as_deref(), Some("a\"😀"));
+}
+
+#[test]
+fn counts_that_are_none_are_left_out_and_flagged() {
+    for bad in ["-1", "1.5", "true", "NaN", "\"x\"", "{}", "[1]", "18446744073709551616", "1e40", "\"-3\""] {
+        let usage = read(format!("{{\"usage\":{{\"prompt_tokens\":{bad},\"completion_tokens\":2}}}}")).unwrap();
+        assert_eq!((usage.get(Unit::Input), usage.get(Unit::Output)), (None, Some(2)), "{bad}");
+        assert!(usage.flags.has(Flag::Malformed), "{bad}");
+    }
+    for (good, count) in [("12.0", 12), ("1e3", 1000), ("\" 7 \"", 7), ("18446744073709551615", u64::MAX)] {
+        let usage = read(format!("{{\"usage\":{{\"prompt_tokens\":{good}}}}}")).unwrap();
+        assert_eq!((usage.get(Unit::Input), usage.flags.has(Flag::Malformed)), (Some(count), false), "{good}");
+    }
+    let null = read(r#"{"usage":{"prompt_tokens":null,"completion_tokens":2}}"#).unwrap();
+    assert_eq!((null.get(Unit::Input), null.flags.has(Flag::Malformed)), (None, false));
+}
+
+#[test]
+fn a_subset_above_its_total_is_cut_and_flagged() {
+    let usage =
+        read(r#"{"usage":{"prompt_tokens":5,"completion_tokens":1,"prompt_tokens_details":{"cached_tokens":9}}}"#);
+    let usage = usage.unwrap();
+    assert_eq!(usage.get(Unit::CacheRead), Some(5));
+    assert!(usage.flags.has(Flag::Clamped));
+}
+
+#[test]
+fn a_body_that_is_cut_says_what_it_said() {
+    let text = r#"{"usage":{"prompt_tokens":12,"completion_tokens":34},"choices":[{"message":"#;
+    let usage = read(text).unwrap();
+    assert_eq!(counts(Some(&usage))[..2], [12, 34]);
+    assert!(usage.flags.has(Flag::Truncated));
+    // A number at the very end may have lost its last digits.
+    assert_eq!(counts(read(r#"{"usage":{"prompt_tokens":12,"completion_tokens":3"#).as_ref())[..2], [12, -1]);
+}
+
+#[test]
+fn what_is_broken_is_flagged_and_the_rest_is_read() {
+    let broken = read(r#"{"usage":{"prompt_tokens":12,"completion_tokens":34},,}"#).unwrap();
+    assert!(broken.flags.has(Flag::Malformed));
+    let lines = "{\"prompt_eval_count\":1,}\n{\"prompt_eval_count\":2,\"eval_count\":3}\n";
+    assert_eq!(counts(read(lines).as_ref())[..2], [2, 3]);
+    let events = "data: {oops\n\ndata: {\"usage\":{\"prompt_tokens\":2,\"completion_tokens\":3}}\n\n";
+    assert_eq!(counts(read(events).as_ref())[..2], [2, 3]);
+}
+
+#[test]
+fn nothing_is_made_of_nothing() {
+    for text in
+        ["", " ", "null", "[]", "{}", "12", "\"usage\"", "<html>", "data: [DONE]\n\n", "{\"usage\":{}}", "\0\0\0"]
+    {
+        assert_eq!(read(text), None, "{text}");
+    }
+    for text in [
+        r#"{"usage":{"readUnits":5}}"#,
+        r#"{"usage":{"topicPolicyUnits":1}}"#,
+        r#"{"name":"cachedContents/x","usageMetadata":{"totalTokenCount":3512}}"#,
+        r#"{"choices":[{"message":{"content":"{\"usage\":{\"prompt_tokens\":5}}"}}]}"#,
+        r#"{"metadata":{"usage":"prompt_tokens"}}"#,
+    ] {
+        assert_eq!(read(text), None, "{text}");
+    }
+}
+
+#[test]
+fn nesting_costs_no_stack() {
+    let deep = format!("{{\"x\":{}1{},{}", "[".repeat(1_000_000), "]".repeat(1_000_000), &BODIES[0].0[1..]);
+    assert_eq!(counts(read(deep).as_ref()), BODIES[0].1);
+    let deep = format!("{}{}", "{\"response\":".repeat(100_000), BODIES[0].0);
+    assert_eq!(read(deep).map(|usage| usage.get(Unit::Input)), None);
+}
+
+#[test]
+fn delivered_text_is_kept_only_on_demand() {
+    let mut plain = UsageStream::new(Hints::default());
+    let mut keeping = UsageStream::new(Hints::default()).keeping_text();
+    for piece in STREAMS[0].0.as_bytes().chunks(3) {
+        plain.feed(piece);
+        keeping.feed(piece);
+    }
+    assert_eq!((plain.text(), keeping.text()), (None, Some("Grüße \"")));
+    let mut calls = UsageStream::new(Hints::default()).keeping_text();
+    calls.feed(b"data: {\"choices\":[{\"delta\":{\"tool_calls\":[{\"index\":0,\"function\":{\"arguments\":\"{\\\"a\\\":\"}}]}}]}\n\n");
+    calls.feed(
+        b"data: {\"choices\":[{\"delta\":{\"tool_calls\":[{\"index\":0,\"function\":{\"arguments\":\"1}\"}}]}}]}\n\n",
+    );
+    assert_eq!(calls.text(), Some("{\"a\":1}"));
+}
+
+#[test]
+fn the_end_is_seen() {
+    for (text, done) in [
+        ("data: {\"choices\":[]}\n\n", false),
+        ("data: {\"choices\":[]}\n\ndata: [DONE]\n\n", true),
+        ("data: {\"type\":\"response.failed\",\"response\":{}}\n\n", true),
+        ("data: {\"type\":\"message_stop\"}\n\n", true),
+        ("{\"model\":\"m\",\"done\":true}\n", true),
+        ("{\"model\":\"m\",\"done\":false}\n", false),
+    ] {
+        let mut stream = UsageStream::new(Hints::default());
+        text.as_bytes().chunks(2).for_each(|piece| stream.feed(piece));
+        assert_eq!(stream.done(), done, "{text}");
+    }
+}
+
+#[test]
+fn the_filter_keeps_every_other_byte() {
+    for (asked, plain) in [
+        ("data: {\"a\":1,\"usage\":null}\n\n", "data: {\"a\":1}\n\n"),
+        ("data: {\"usage\": null, \"a\": 1}\n\n", "data: {\"a\": 1}\n\n"),
+        ("data: {\"a\": 1, \"usage\": null, \"b\": 2}\r\n\r\n", "data: {\"a\": 1, \"b\": 2}\r\n\r\n"),
+        ("id: 1\ndata: {\"choices\":[],\"usage\":{\"prompt_tokens\":1}}\n\ndata: [DONE]\n\n", "data: [DONE]\n\n"),
+        // These are the provider's own and stay.
+        (
+            "data: {\"choices\":[{\"x\":\"usage\"}],\"usage\":{}}\n\n",
+            "data: {\"choices\":[{\"x\":\"usage\"}],\"usage\":{}}\n\n",
+        ),
+        (
+            "data: {\"choices\":[],\"prompt_filter_results\":[]}\n\n",
+            "data: {\"choices\":[],\"prompt_filter_results\":[]}\n\n",
+        ),
+        ("data: {\"a\":{\"usage\":null}}\n\n", "data: {\"a\":{\"usage\":null}}\n\n"),
+        ("data: {\"a\":\"\\\"usage\\\":null\"}\n\n", "data: {\"a\":\"\\\"usage\\\":null\"}\n\n"),
+        ("data: {\"usage\":null\n\n", "data: {\"usage\":null\n\n"),
+        (": ping\n\nnot an event", ": ping\n\nnot an event"),
+    ] {
+        for size in 1..=asked.len() {
+            let mut filter = StreamFilter::new(true, false);
+            let mut seen: Vec<u8> = asked.as_bytes().chunks(size).flat_map(|piece| filter.feed(piece)).collect();
+            seen.extend(filter.finish());
+            assert_eq!(String::from_utf8(seen).unwrap(), plain, "{size}");
+        }
+    }
+}

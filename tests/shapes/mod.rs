@@ -1,0 +1,238 @@
+//! Answers of providers, written by hand from their documentation.
+
+#![allow(dead_code)] // not every test uses all of them
+
+pub(crate) mod check;
+
+/// Bodies, one a dialect, with input, output, cache reads, cache writes and reasoning (-1 where unknown).
+pub(crate) const BODIES: &[(&str, [i64; 5])] = &[
+    // OpenAI chat, embeddings, responses, images, transcription, assistants.
+    (
+        r#"{"id":"a","model":"gpt-5","choices":[{"index":0,"message":{"content":"hi"}}],"usage":{"prompt_tokens":120,"completion_tokens":40,"total_tokens":160,"prompt_tokens_details":{"cached_tokens":100,"cache_write_tokens":8,"audio_tokens":2},"completion_tokens_details":{"reasoning_tokens":30,"audio_tokens":0}}}"#,
+        [120, 40, 100, 8, 30],
+    ),
+    (
+        r#"{"object":"list","data":[{"embedding":[0.1,0.2]}],"model":"e","usage":{"prompt_tokens":7,"total_tokens":7}}"#,
+        [7, 0, -1, -1, -1],
+    ),
+    (
+        r#"{"id":"resp_1","object":"response","usage":{"input_tokens":50,"input_tokens_details":{"cached_tokens":20},"output_tokens":9,"output_tokens_details":{"reasoning_tokens":4},"total_tokens":59}}"#,
+        [50, 9, 20, -1, 4],
+    ),
+    (
+        r#"{"created":1,"data":[{"b64_json":"AAAA"}],"usage":{"total_tokens":100,"input_tokens":50,"output_tokens":50,"input_tokens_details":{"text_tokens":10,"image_tokens":40}}}"#,
+        [50, 50, -1, -1, -1],
+    ),
+    (
+        r#"{"text":"hello","usage":{"type":"tokens","input_tokens":14,"input_token_details":{"text_tokens":0,"audio_tokens":14},"output_tokens":5,"total_tokens":19}}"#,
+        [14, 5, -1, -1, -1],
+    ),
+    (
+        r#"{"id":"run_1","object":"thread.run","usage":{"prompt_tokens":10,"completion_tokens":2,"total_tokens":12,"prompt_token_details":{"cached_tokens":4}}}"#,
+        [10, 2, 4, -1, -1],
+    ),
+    // Anthropic, with a compaction and an advisor.
+    (
+        r#"{"id":"msg_1","type":"message","model":"claude","usage":{"input_tokens":3,"cache_creation_input_tokens":200,"cache_read_input_tokens":1000,"cache_creation":{"ephemeral_5m_input_tokens":150,"ephemeral_1h_input_tokens":50},"output_tokens":60,"output_tokens_details":{"thinking_tokens":10},"service_tier":"standard"}}"#,
+        [1203, 60, 1000, 200, 10],
+    ),
+    (
+        r#"{"usage":{"input_tokens":10,"output_tokens":5,"cache_read_input_tokens":0,"cache_creation_input_tokens":0,"iterations":[{"type":"compaction","input_tokens":900,"output_tokens":70,"cache_read_input_tokens":30,"cache_creation_input_tokens":0},{"type":"message","input_tokens":10,"output_tokens":5},{"type":"advisor_message","model":"big","input_tokens":400,"output_tokens":20}]}}"#,
+        [940, 75, 30, 0, -1],
+    ),
+    (
+        r#"{"usage":{"input_tokens":10,"output_tokens":5,"cache_read_input_tokens":0,"iterations":[{"type":"compaction","input_tokens":900,"output_tokens":70},{"type":"fallback_message","input_tokens":10,"output_tokens":5}]}}"#,
+        [10, 5, 0, -1, -1],
+    ),
+    // Gemini.
+    (
+        r#"{"candidates":[{"content":{"parts":[{"text":"x"}]},"finishReason":"STOP"}],"usageMetadata":{"promptTokenCount":100,"candidatesTokenCount":10,"thoughtsTokenCount":40,"toolUsePromptTokenCount":25,"cachedContentTokenCount":60,"totalTokenCount":175,"promptTokensDetails":[{"modality":"TEXT","tokenCount":90},{"modality":"DOCUMENT","tokenCount":10}]}}"#,
+        [125, 50, 60, -1, 40],
+    ),
+    (r#"{"usageMetadata":{"promptTokenCount":8,"totalTokenCount":8,"trafficType":"ON_DEMAND"}}"#, [8, 0, -1, -1, -1]),
+    (
+        r#"{"id":"v1","object":"interaction","usage":{"total_tokens":142,"total_input_tokens":9,"total_cached_tokens":3,"total_output_tokens":13,"total_tool_use_tokens":20,"total_thought_tokens":100}}"#,
+        [29, 113, 3, -1, 100],
+    ),
+    (
+        r#"{"choices":[{"message":{"content":"x"}}],"usage":{"prompt_tokens":35,"completion_tokens":12,"total_tokens":109}}"#,
+        [35, 74, -1, -1, -1],
+    ),
+    // Bedrock.
+    (
+        r#"{"output":{"message":{}},"usage":{"inputTokens":5,"outputTokens":7,"totalTokens":112,"cacheReadInputTokens":80,"cacheWriteInputTokens":20,"cacheReadInputTokenCount":80,"cacheWriteInputTokenCount":20,"cacheDetails":[{"ttl":"1h","inputTokens":20}]},"metrics":{"latencyMs":5},"trace":{"guardrail":{"usage":{"topicPolicyUnits":1}}}}"#,
+        [105, 7, 80, 20, -1],
+    ),
+    (r#"{"inputTextTokenCount":9,"results":[{"tokenCount":17,"outputText":"x"}]}"#, [9, 17, -1, -1, -1]),
+    (
+        r#"{"generation":"x","prompt_token_count":11,"generation_token_count":4,"stop_reason":"stop"}"#,
+        [11, 4, -1, -1, -1],
+    ),
+    (r#"{"embedding":[0.5],"inputTextTokenCount":5}"#, [5, 0, -1, -1, -1]),
+    (
+        r#"{"type":"message_stop","amazon-bedrock-invocationMetrics":{"inputTokenCount":9,"outputTokenCount":3,"cacheReadInputTokenCount":4,"cacheWriteInputTokenCount":0}}"#,
+        [13, 3, 4, 0, -1],
+    ),
+    // Cohere.
+    (
+        r#"{"id":"c","usage":{"billed_units":{"input_tokens":25.0,"output_tokens":4},"tokens":{"input_tokens":91,"output_tokens":5},"cached_tokens":16}}"#,
+        [91, 5, 16, -1, -1],
+    ),
+    (
+        r#"{"generation_id":"g","meta":{"billed_units":{"input_tokens":7,"output_tokens":9},"tokens":{"input_tokens":60,"output_tokens":10}}}"#,
+        [60, 10, -1, -1, -1],
+    ),
+    (r#"{"results":[{"index":0}],"meta":{"billed_units":{"search_units":1}}}"#, [-1, -1, -1, -1, -1]),
+    // Ollama, watsonx, Mistral, Groq, DeepSeek.
+    (
+        r#"{"model":"llama3","message":{"role":"assistant","content":"x"},"done":true,"prompt_eval_count":26,"eval_count":298}"#,
+        [26, 298, -1, -1, -1],
+    ),
+    (
+        r#"{"model_id":"granite","results":[{"generated_text":"2","generated_token_count":2,"input_token_count":7}]}"#,
+        [7, 2, -1, -1, -1],
+    ),
+    (
+        r#"{"usage":{"prompt_tokens":50,"completion_tokens":6,"total_tokens":56,"num_cached_tokens":32,"prompt_audio_seconds":1.5}}"#,
+        [50, 6, 32, -1, -1],
+    ),
+    (
+        r#"{"usage":{"queue_time":0.02,"prompt_tokens":5,"prompt_time":0.1,"completion_tokens":6,"completion_time":0.2,"total_tokens":11,"total_time":0.3},"x_groq":{"id":"req"}}"#,
+        [5, 6, -1, -1, -1],
+    ),
+    (
+        r#"{"usage":{"prompt_tokens":9,"completion_tokens":6,"total_tokens":15,"prompt_cache_hit_tokens":4,"prompt_cache_miss_tokens":5,"prompt_tokens_details":{"cached_tokens":4}}}"#,
+        [9, 6, 4, -1, -1],
+    ),
+    // xAI, OpenRouter, Perplexity, Moonshot.
+    (
+        r#"{"usage":{"prompt_tokens":32,"completion_tokens":9,"total_tokens":135,"completion_tokens_details":{"reasoning_tokens":94},"cost_in_usd_ticks":12345}}"#,
+        [32, 103, -1, -1, 94],
+    ),
+    (
+        r#"{"outputs":[],"usage":{"prompt_tokens":10,"completion_tokens":5,"reasoning_tokens":20,"total_tokens":35,"cached_prompt_text_tokens":8}}"#,
+        [10, 25, 8, -1, 20],
+    ),
+    (
+        r#"{"usage":{"prompt_tokens":8,"completion_tokens":2,"total_tokens":10,"cost":0.00014,"is_byok":true,"cost_details":{"upstream_inference_cost":0.002},"prompt_tokens_details":{"cached_tokens":0,"cache_write_tokens":3}}}"#,
+        [8, 2, 0, 3, -1],
+    ),
+    (
+        r#"{"usage":{"prompt_tokens":7,"completion_tokens":38,"total_tokens":45,"citation_tokens":70,"num_search_queries":18,"reasoning_tokens":193}}"#,
+        [77, 231, -1, -1, 193],
+    ),
+    (
+        r#"{"choices":[{"index":0,"usage":{"prompt_tokens":8,"completion_tokens":2,"total_tokens":10,"cached_tokens":6}}]}"#,
+        [8, 2, 6, -1, -1],
+    ),
+    (
+        r#"{"predictions":[{"embeddings":{"statistics":{"truncated":false,"token_count":6},"values":[0.1]}},{"embeddings":{"statistics":{"token_count":4}}}],"metadata":{"billableCharacterCount":11}}"#,
+        [10, -1, -1, -1, -1],
+    ),
+    (r#"{"outputText":"x","index":0,"totalOutputTextTokenCount":10,"inputTextTokenCount":5}"#, [5, 10, -1, -1, -1]),
+    // Qwen, DashScope, Hunyuan, Voyage, Jina, Replicate.
+    (
+        r#"{"usage":{"prompt_tokens":30,"completion_tokens":2,"total_tokens":32,"prompt_tokens_details":{"cached_tokens":10,"cache_creation_input_tokens":12,"cache_type":"ephemeral"}}}"#,
+        [30, 2, 10, 12, -1],
+    ),
+    (
+        r#"{"output":{"text":"x"},"usage":{"input_tokens":12,"output_tokens":3,"total_tokens":15},"request_id":"r"}"#,
+        [12, 3, -1, -1, -1],
+    ),
+    (
+        r#"{"output":{},"usage":{"models":[{"model_id":"qwen","input_tokens":4,"output_tokens":5},{"model_id":"qwen","input_tokens":6,"output_tokens":7}]}}"#,
+        [10, 12, -1, -1, -1],
+    ),
+    (
+        r#"{"Response":{"Id":"h","Choices":[],"Usage":{"PromptTokens":3,"CompletionTokens":4,"TotalTokens":7,"PromptTokensDetails":{"CachedTokens":2}}}}"#,
+        [3, 4, 2, -1, -1],
+    ),
+    (r#"{"object":"list","data":[],"usage":{"total_tokens":57}}"#, [57, 0, -1, -1, -1]),
+    (r#"{"data":[],"usage":{"total_tokens":9,"prompt_tokens":7}}"#, [9, 0, -1, -1, -1]),
+    (
+        r#"{"id":"p","status":"succeeded","output":["x"],"metrics":{"input_token_count":14,"output_token_count":5,"predict_time":0.3}}"#,
+        [14, 5, -1, -1, -1],
+    ),
+];
+
+/// Streams, as text, with the same counts.
+pub(crate) const STREAMS: &[(&str, [i64; 5])] = &[
+    (
+        "data: {\"id\":\"a\",\"choices\":[{\"delta\":{\"content\":\"Grü\\u00dfe \\\"\"}}],\"usage\":null}\n\ndata: {\"id\":\"a\",\"choices\":[],\"usage\":{\"prompt_tokens\":12,\"completion_tokens\":3,\"total_tokens\":15}}\n\ndata: [DONE]\n\n",
+        [12, 3, -1, -1, -1],
+    ),
+    (
+        "data:{\"choices\":[{\"delta\":{}}],\"usage\":{\"prompt_tokens\":10,\"completion_tokens\":1}}\r\n\r\ndata:{\"choices\":[{\"delta\":{}}],\"usage\":{\"prompt_tokens\":10,\"completion_tokens\":33}}\r\n\r\n",
+        [10, 33, -1, -1, -1],
+    ),
+    (
+        ": comment\n\nevent: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"id\":\"m\",\"model\":\"claude\",\"usage\":{\"input_tokens\":20,\"cache_creation_input_tokens\":30,\"cache_read_input_tokens\":40,\"cache_creation\":{\"ephemeral_5m_input_tokens\":0,\"ephemeral_1h_input_tokens\":30},\"output_tokens\":1}}}\n\nevent: message_delta\ndata: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"end_turn\"},\"usage\":{\"input_tokens\":15,\"cache_creation_input_tokens\":35,\"output_tokens\":9}}\n\nevent: message_stop\ndata: {\"type\":\"message_stop\"}\n\n",
+        [90, 9, 40, 35, -1],
+    ),
+    (
+        "data: {\"usageMetadata\":{\"promptTokenCount\":10,\"cachedContentTokenCount\":4,\"thoughtsTokenCount\":5,\"totalTokenCount\":15}}\n\ndata: {\"usageMetadata\":{\"promptTokenCount\":10,\"candidatesTokenCount\":7,\"totalTokenCount\":22}}\n\n",
+        [10, 12, 4, -1, 5],
+    ),
+    (
+        "[{\"usageMetadata\":{\"promptTokenCount\":102,\"totalTokenCount\":102}},\r\n{\"usageMetadata\":{\"promptTokenCount\":9,\"candidatesTokenCount\":6,\"totalTokenCount\":15}}]",
+        [9, 6, -1, -1, -1],
+    ),
+    (
+        "event: response.incomplete\ndata: {\"type\":\"response.incomplete\",\"response\":{\"id\":\"r\",\"usage\":{\"input_tokens\":4,\"output_tokens\":6,\"total_tokens\":10}}}\n\n",
+        [4, 6, -1, -1, -1],
+    ),
+    (
+        "{\"type\":\"response.done\",\"response\":{\"id\":\"r1\",\"usage\":{\"input_tokens\":4,\"output_tokens\":6,\"total_tokens\":10}}}\n{\"type\":\"response.done\",\"response\":{\"id\":\"r1\",\"usage\":{\"input_tokens\":4,\"output_tokens\":6,\"total_tokens\":10}}}\n{\"type\":\"response.done\",\"response\":{\"id\":\"r2\",\"usage\":{\"input_tokens\":1,\"output_tokens\":2,\"total_tokens\":3}}}\n",
+        [5, 8, -1, -1, -1],
+    ),
+    (
+        "{\"serverContent\":{\"turnComplete\":true},\"usageMetadata\":{\"promptTokenCount\":5,\"responseTokenCount\":6,\"totalTokenCount\":11}}\n{\"serverContent\":{\"turnComplete\":true},\"usageMetadata\":{\"promptTokenCount\":7,\"responseTokenCount\":8,\"totalTokenCount\":15}}\n",
+        [12, 14, -1, -1, -1],
+    ),
+    (
+        "{\"model\":\"llama3\",\"message\":{\"content\":\"a\"},\"done\":false}\n{\"model\":\"llama3\",\"done\":true,\"prompt_eval_count\":26,\"eval_count\":2}\n",
+        [26, 2, -1, -1, -1],
+    ),
+    (
+        "data: {\"results\":[{\"generated_token_count\":0,\"input_token_count\":8}]}\n\ndata: {\"results\":[{\"generated_token_count\":5,\"input_token_count\":0}]}\n\n",
+        [8, 5, -1, -1, -1],
+    ),
+    (
+        "data: {\"type\":\"message-end\",\"delta\":{\"usage\":{\"billed_units\":{\"input_tokens\":7,\"output_tokens\":9},\"tokens\":{\"input_tokens\":69,\"output_tokens\":10}}}}\n\n",
+        [69, 10, -1, -1, -1],
+    ),
+    (
+        "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\",\"usage\":{\"prompt_tokens\":8,\"completion_tokens\":2}}]}\n\ndata: {\"choices\":[],\"usage\":{\"prompt_tokens\":8,\"completion_tokens\":2,\"total_tokens\":10}}\n\ndata: [DONE]\n\n",
+        [8, 2, -1, -1, -1],
+    ),
+    (
+        "data: {\"x_groq\":{\"usage\":{\"prompt_tokens\":5,\"completion_tokens\":6,\"total_tokens\":11}},\"choices\":[{}]}\n\n",
+        [5, 6, -1, -1, -1],
+    ),
+    ("{\"metadata\":{\"usage\":{\"inputTokens\":3,\"outputTokens\":4,\"totalTokens\":7}}}\n", [3, 4, -1, -1, -1]),
+];
+
+/// Frames of Amazon's event stream around `payloads`; the checksums are not looked at.
+pub(crate) fn amazon(payloads: &[&str]) -> Vec<u8> {
+    let mut stream = Vec::new();
+    for payload in payloads {
+        let headers = b"\x0b:event-type\x07\x00\x08metadata";
+        let length = |n: usize| u32::try_from(n).unwrap().to_be_bytes();
+        stream.extend(length(16 + headers.len() + payload.len()));
+        stream.extend(length(headers.len()));
+        stream.extend([0; 4]);
+        stream.extend(headers);
+        stream.extend(payload.as_bytes());
+        stream.extend([0; 4]);
+    }
+    stream
+}
+
+/// Every shape as bytes.
+pub(crate) fn all() -> Vec<Vec<u8>> {
+    let mut shapes: Vec<Vec<u8>> = BODIES.iter().chain(STREAMS).map(|(text, _)| text.as_bytes().to_vec()).collect();
+    shapes.push(amazon(&["{\"p\":\"ab\"}", "{\"usage\":{\"inputTokens\":3,\"outputTokens\":4,\"totalTokens\":7}}"]));
+    // {"usage":{"input_tokens":3,"output_tokens":4}}
+    shapes.push(amazon(&["{\"bytes\":\"eyJ1c2FnZSI6eyJpbnB1dF90b2tlbnMiOjMsIm91dHB1dF90b2tlbnMiOjR9fQ==\"}"]));
+    shapes
+}
