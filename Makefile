@@ -23,9 +23,24 @@ build: .venv/.release ## Build the release version into .venv, with the ragmeter
 
 .PHONY: test
 test: .venv/.test-tools .venv/.dev $(OLDER_OPENAI:%=.venv/openai/%) ## Run every test
+	tools/servers
 	cargo test --quiet
 	$(BIN)/python -m pytest
 	for release in $(OLDER_OPENAI); do PYTHONPATH=.venv/openai/$$release $(BIN)/python -m pytest tests/e2e/test_openai.py; done
+
+.PHONY: kill-rounds
+kill-rounds: .venv/.test-tools .venv/.release ## Kill writers 100 times per database, and stop servers for 20 s
+	tools/servers
+	RAGMETER_KILL_ROUNDS=100 RAGMETER_OUTAGE=20 $(BIN)/python -m pytest -s tests/e2e/test_ledger_crash.py
+
+.PHONY: bench-ledger
+bench-ledger: .venv/.test-tools .venv/.release ## Measure the ledger side by side with what it is compared with
+	tools/servers
+	$(BIN)/python benches/ledger.py sqlite 60
+	$(BIN)/python benches/ledger.py servers 30
+	$(BIN)/python benches/ledger.py latency 10
+	cargo run --quiet --release --example fill sqlite:target/bench.db 10000000 90
+	$(BIN)/python benches/ledger.py reports sqlite:target/bench.db
 
 .PHONY: lint
 lint: .venv/.lint-tools .venv/.dev ## Check format, lints and types

@@ -3,7 +3,8 @@
 //! A provider's answer travels one way only:
 //!
 //! ```text
-//! answer ──► Usage ──► Call ──► Meter ──► Runs
+//! answer ──► Usage ──► Call ──► Meter ─┬─► Runs
+//!                                      └─► Ledger ──► Delivery
 //! ```
 //!
 //! * [`Usage`] is what one call cost: inclusive totals and their subsets, unknown is `None`.
@@ -12,13 +13,18 @@
 //! * [`Call`] is one request: its Usage and the labels that say who spent it.
 //! * [`Run`] is a unit of work and the totals of the calls inside it.
 //! * [`Meter`] hears every call and hands it on.
+//! * [`Ledger`] is the durable book of calls.
+//! * [`delivery`] sends what it says on to somebody else's backend.
 //!
 //! Python sees this crate as `ragmeter._native` (feature `python`); nothing outside `src/py/` knows Python.
 
 pub mod call;
+pub mod delivery;
 pub mod door;
+pub mod error;
 pub mod health;
 pub mod id;
+pub mod ledger;
 pub mod meter;
 mod provider;
 pub mod run;
@@ -31,7 +37,9 @@ pub mod usage;
 mod py;
 
 pub use call::{Call, Dim, Labels};
+pub use error::Error;
 pub use id::Id;
+pub use ledger::Ledger;
 pub use meter::{Meter, Scope, meter};
 pub use provider::Hints;
 pub use run::{Deferred, Listener, Run, Totals};

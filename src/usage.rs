@@ -95,6 +95,16 @@ impl Flags {
         Self(self.0 | other.0)
     }
 
+    /// One bit a flag.
+    pub(crate) const fn bits(self) -> u16 {
+        self.0
+    }
+
+    /// The flags of those bits.
+    pub(crate) const fn from_bits(bits: u16) -> Self {
+        Self(bits)
+    }
+
     /// The flags that are set.
     pub fn iter(self) -> impl Iterator<Item = Flag> {
         Flag::ALL.into_iter().filter(move |flag| self.has(*flag))

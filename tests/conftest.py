@@ -1,8 +1,72 @@
-"""What holds for every test: whatever it switched on process-wide is off again for the next."""
+"""What every test may use: a fresh database of each kind. And what holds for each: it leaves nothing switched on."""
+
+import os
+import sqlite3
+import uuid
+from urllib.parse import urlsplit
 
 import pytest
 
 import ragmeter
+
+POSTGRES = os.environ.get("RAGMETER_TEST_POSTGRES_URL") or "postgresql://postgres@127.0.0.1:5432/postgres"
+MYSQL = os.environ.get("RAGMETER_TEST_MYSQL_URL") or "mysql://root@127.0.0.1:3306/mysql"
+
+
+def connect(url):
+    """A plain connection, by a driver that has nothing to do with ragmeter."""
+    parts = urlsplit(url)
+    if parts.scheme == "postgresql":
+        import psycopg
+
+        return psycopg.connect(url, autocommit=True)
+    import pymysql
+
+    return pymysql.connect(
+        host=parts.hostname, port=parts.port or 3306, user=parts.username or "root", password=parts.password or "",
+        database=parts.path.lstrip("/"), autocommit=True,
+    )  # fmt: skip
+
+
+def make_database(server):
+    """A new database on a server; its URL and what removes it."""
+    name = f"ragmeter_test_{uuid.uuid4().hex[:12]}"
+    with connect(server) as connection:
+        connection.cursor().execute(f"CREATE DATABASE {name}")
+
+    def remove():
+        force = " WITH (FORCE)" if server.startswith("postgresql") else ""
+        with connect(server) as connection:
+            connection.cursor().execute(f"DROP DATABASE {name}{force}")
+
+    return urlsplit(server)._replace(path=f"/{name}").geturl(), remove
+
+
+@pytest.fixture(params=["sqlite", "postgresql", "mysql"])
+def database(request, tmp_path):
+    """The URL of a fresh database."""
+    if request.param == "sqlite":
+        yield f"sqlite:{tmp_path}/ledger.db"
+        return
+    url, remove = make_database(POSTGRES if request.param == "postgresql" else MYSQL)
+    yield url
+    remove()
+
+
+@pytest.fixture
+def tamper():
+    """Runs a statement on a database behind ragmeter's back."""
+
+    def run(url, statement):
+        if url.startswith("sqlite:"):
+            with sqlite3.connect(url.removeprefix("sqlite:")) as connection:
+                connection.execute(statement)
+            connection.close()
+        else:
+            with connect(url) as connection:
+                connection.cursor().execute(statement)
+
+    return run
 
 
 @pytest.fixture(autouse=True)

@@ -15,12 +15,15 @@ from ragmeter._native import (
     truncate_tokens,
 )
 from ragmeter.context import bind, carry, current_run, label, resume, run
+from ragmeter.ledger import Ledger, LedgerError, configure
 from ragmeter.messages import MessageTokens, count_message_tokens
 from ragmeter.meter import health, record, record_tokens
 from ragmeter.observe import instrument, instrumented, uninstrument
 
 __all__ = [
     "Call",
+    "Ledger",
+    "LedgerError",
     "MessageTokens",
     "Run",
     "RunTotals",
@@ -47,3 +50,6 @@ __all__ = [
     "truncate_tokens",
     "uninstrument",
 ]
+
+configure()
+del configure

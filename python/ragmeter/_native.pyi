@@ -1,20 +1,29 @@
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from decimal import Decimal
 from typing import Any, Literal, SupportsIndex, final
 
+from typing_extensions import disjoint_base
+
 __all__ = [
     "Call",
     "Counter",
     "Encoding",
+    "LedgerCore",
+    "LedgerError",
+    "Listening",
     "Run",
     "RunTotals",
     "Scope",
+    "SenderCore",
     "StreamFilter",
     "TokenUsageSink",
     "Usage",
     "UsageStream",
     "after_fork",
+    "after_fork_in_parent",
+    "before_fork",
     "count_error",
     "count_tokens",
     "count_tokens_batch",
@@ -25,14 +34,17 @@ __all__ = [
     "health",
     "langfuse_run_attrs",
     "list_encoding_names",
+    "listen_to_all",
     "num_tokens_from_string",
     "num_tokens_from_string_exact",
+    "post_once",
     "record",
     "record_later",
     "record_run_token_usage",
     "record_tokens",
     "resolve_model",
     "scope_variable",
+    "set_ledger_notice",
     "token_usage_sink",
     "total_token_count_from_response",
     "total_token_count_from_response_exact",
@@ -345,6 +357,89 @@ def health() -> dict[str, int]: ...
 def count_error() -> None: ...
 def after_fork() -> None: ...
 
+class LedgerError(Exception):
+    """The ledger cannot do what was asked; `kind` says why in a word."""
+
+    kind: str
+
+@disjoint_base
+class LedgerCore:
+    """The durable book of calls. Made by `ragmeter.Ledger.open()`."""
+
+    def __new__(
+        cls,
+        url: str,
+        durability: str = "relaxed",
+        journal: str | os.PathLike[str] | None = None,
+        journal_limit: int = 1073741824,
+    ) -> LedgerCore: ...
+    def check(self) -> None: ...
+    @property
+    def url(self) -> str: ...
+    @property
+    def durability(self) -> str: ...
+    @property
+    def journal(self) -> os.PathLike[str]: ...
+    def attach(self) -> None: ...
+    def detach(self) -> None: ...
+    def flush(self, timeout: float = 10.0) -> bool: ...
+    def close(self, timeout: float = 10.0) -> bool: ...
+    def health(self) -> dict[str, int]: ...
+    def send(self, destination: str, subject: str, kind: str, body: str) -> str: ...
+    def sums(
+        self,
+        by: Sequence[str],
+        labels: dict[str, str | None],
+        since: int | None = None,
+        until: int | None = None,
+        bucket: str | None = None,
+    ) -> list[dict[str, Any]]: ...
+    def document_sums(self, name: str, by: Sequence[str]) -> list[dict[str, Any]]: ...
+    def page(
+        self,
+        labels: dict[str, str | None],
+        since: int | None = None,
+        until: int | None = None,
+        after: tuple[str, int] | None = None,
+        limit: int = 1000,
+    ) -> list[dict[str, Any]]: ...
+    def verify(self) -> tuple[int, list[dict[str, Any]]]: ...
+    def prune(self, before: int) -> int: ...
+    def letters(self, state: str | None = None, limit: int = 1000) -> list[dict[str, Any]]: ...
+    def retry_letters(self, id: str | None = None) -> int: ...
+    def drop_letters(self, id: str | None = None) -> int: ...
+
+@final
+class SenderCore:
+    """Sends what waits in the outbox of a ledger. Made by `ragmeter.export.webhook`."""
+
+    def __new__(
+        cls,
+        ledger: LedgerCore,
+        destinations: Sequence[tuple[str, str, str | None, str | None]],
+        timeout: float = 20.0,
+        first_wait: float = 1.0,
+        most_wait: float = 3600.0,
+        give_up: float = 259200.0,
+    ) -> SenderCore: ...
+    @property
+    def destinations(self) -> list[str]: ...
+    def start(self) -> None: ...
+    def stop(self) -> None: ...
+
+@final
+class Listening:
+    """Ends what `listen_to_all` began."""
+
+    def stop(self) -> None: ...
+
+def post_once(
+    to: tuple[str, str, str | None, str | None], subject: str, kind: str, body: str, timeout: float = 20.0
+) -> str | None: ...
+def listen_to_all(run: Run) -> Listening: ...
+def set_ledger_notice(notice: Callable[[str, bool], object]) -> None: ...
+def before_fork() -> None: ...
+def after_fork_in_parent() -> None: ...
 token_usage_sink: ContextVar[Any]
 langfuse_run_attrs: ContextVar[Any]
 

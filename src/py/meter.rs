@@ -1,5 +1,6 @@
 //! Recording and health for Python.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use pyo3::prelude::*;
@@ -9,6 +10,7 @@ use super::scope::{PyScope, current_scope, labels_from};
 use super::usage::PyUsage;
 use crate::call::{Dim, LabelsRef};
 use crate::health::HEALTH;
+use crate::ledger::{Durability, Ledger};
 use crate::meter::{Scope, meter};
 use crate::run::Deferred;
 use crate::unit::Unit;
@@ -80,6 +82,7 @@ pub(super) fn record(
             meter().record_shared(scope, own, &usage.0, attempt, &shares);
         }
     });
+    SETTLING.settle(py);
     Ok(())
 }
 
@@ -111,6 +114,7 @@ pub(super) fn record_tokens(
     let mut labels = LabelsRef::default();
     labels.set(Dim::Model, model);
     meter().hand_on(scope, labels, &Usage::new(counts, origin), 1);
+    SETTLING.settle(py);
 }
 
 /// A Python function that records a call when it is called, once.
@@ -176,4 +180,39 @@ pub(super) fn count_error() {
 #[pyfunction]
 pub(super) fn after_fork() {
     crate::id::reseed();
+    crate::ledger::fork::after_in_child();
+}
+
+/// The ledgers that promise more than to write soon. They are made good on after a call was recorded, without the GIL.
+pub(super) struct Settling {
+    any: AtomicBool,
+    ledgers: Mutex<Vec<&'static Ledger>>,
+}
+
+pub(super) static SETTLING: Settling = Settling { any: AtomicBool::new(false), ledgers: Mutex::new(Vec::new()) };
+
+impl Settling {
+    pub(super) fn set(&self, ledger: &'static Ledger) {
+        if ledger.durability() != Durability::Relaxed {
+            self.ledgers.lock().unwrap_or_else(PoisonError::into_inner).push(ledger);
+            self.any.store(true, Ordering::Release);
+        }
+    }
+
+    pub(super) fn unset(&self, ledger: &'static Ledger) {
+        let mut ledgers = self.ledgers.lock().unwrap_or_else(PoisonError::into_inner);
+        ledgers.retain(|known| !std::ptr::eq(*known, ledger));
+        self.any.store(!ledgers.is_empty(), Ordering::Release);
+    }
+
+    fn settle(&self, py: Python<'_>) {
+        if self.any.load(Ordering::Acquire) {
+            py.detach(|| {
+                let ledgers = self.ledgers.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                for ledger in ledgers {
+                    ledger.settle();
+                }
+            });
+        }
+    }
 }

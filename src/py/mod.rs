@@ -1,6 +1,8 @@
 //! The counter window: translates between Python and the nouns of this crate, owns no rules. One file per noun.
 
+mod delivery;
 mod extract;
+mod ledger;
 mod meter;
 mod payload;
 mod ragflow;
@@ -15,7 +17,13 @@ mod _native {
     use pyo3::prelude::{Bound, PyModule, PyModuleMethods, PyResult};
 
     #[pymodule_export]
+    use super::delivery::{PySender, post_once};
+    #[pymodule_export]
     use super::extract::{PyStreamFilter, PyUsageStream, extract_usage};
+    #[pymodule_export]
+    use super::ledger::{
+        LedgerError, PyLedger, PyListening, after_fork_in_parent, before_fork, listen_to_all, set_ledger_notice,
+    };
     #[pymodule_export]
     use super::meter::{after_fork, count_error, health, record, record_later, record_tokens};
     #[pymodule_export]

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from ragmeter._native import Call, RunTotals
 
-__all__ = ["TokenTracker", "langfuse_block", "listener_of", "metrics"]
+__all__ = ["TokenTracker", "langfuse_block", "listener_of", "metrics", "metrics_of"]
 
 _COUNTS = (
     "prompt_tokens",
@@ -41,7 +41,11 @@ def metrics(run: Run) -> dict[str, Any]:
     count that no provider gave is 0 here; `origin` says whether every call was `reported`, and if not, how many were
     estimated or unknown stands beside it.
     """
-    by_kind = run.by("operation", "model")
+    return metrics_of(run.by("operation", "model"))
+
+
+def metrics_of(by_kind: dict[Any, RunTotals]) -> dict[str, Any]:
+    """Return the metrics object of totals by operation and model."""
     models = _sum(totals for (operation, _), totals in by_kind.items() if operation in _MODEL_OPERATIONS)
     embeddings = _sum(totals for (operation, _), totals in by_kind.items() if operation == "embeddings")
     reranks = _sum(totals for (operation, _), totals in by_kind.items() if operation == "rerank")
@@ -51,7 +55,7 @@ def metrics(run: Run) -> dict[str, Any]:
         if operation in _MODEL_OPERATIONS and model is not None
     }
     counts = (models.usage if models is not None else Usage()).metrics()
-    whole = run.totals
+    whole = _sum(by_kind.values())
     return {
         **{name: counts[name] for name in _COUNTS},
         "call_count": models.calls if models is not None else 0,
@@ -60,9 +64,9 @@ def metrics(run: Run) -> dict[str, Any]:
         "embedding_calls": embeddings.calls if embeddings is not None else 0,
         "rerank_tokens": (reranks.usage.input_tokens or 0) if reranks is not None else 0,
         "rerank_calls": reranks.calls if reranks is not None else 0,
-        "origin": "reported" if whole.reported_calls == whole.calls else "partly_estimated",
-        "estimated_calls": whole.estimated_calls,
-        "unknown_calls": whole.unknown_calls,
+        "origin": "reported" if whole is None or whole.reported_calls == whole.calls else "partly_estimated",
+        "estimated_calls": whole.estimated_calls if whole is not None else 0,
+        "unknown_calls": whole.unknown_calls if whole is not None else 0,
     }
 
 

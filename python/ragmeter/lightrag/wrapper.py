@@ -7,12 +7,15 @@ import inspect
 from typing import TYPE_CHECKING, Any
 
 from ragmeter.context import run
+from ragmeter.lightrag.billing import bill_after, billed_if_it_fails
 from ragmeter.lightrag.hooks import held
 from ragmeter.lightrag.tracker import TokenTracker, listener_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
+
+    from ragmeter._native import Run
 
 __all__ = ["TokenTrackingLightRAG", "create_tracked_lightrag", "track_lightrag_operations"]
 
@@ -34,9 +37,9 @@ class _Operation:
         self._held = held(rag)
         self._run = run(name, listeners=[listener_of(tracker)])
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> Run:
         self._held.__enter__()
-        self._run.__enter__()
+        return self._run.__enter__()
 
     def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
         self._run.__exit__(kind, exc, tb)
@@ -101,15 +104,17 @@ class TokenTrackingLightRAG:
 
             @functools.wraps(method)
             async def operation(*args: Any, **kwargs: Any) -> Any:
-                with _Operation(self._rag, name, self._tracker):
-                    return await method(*args, **kwargs)
+                with _Operation(self._rag, name, self._tracker) as current, billed_if_it_fails(current, name):
+                    answer = await method(*args, **kwargs)
+                return bill_after(answer, current, name)
 
         else:
 
             @functools.wraps(method)
             def operation(*args: Any, **kwargs: Any) -> Any:
-                with _Operation(self._rag, name, self._tracker):
-                    return method(*args, **kwargs)
+                with _Operation(self._rag, name, self._tracker) as current, billed_if_it_fails(current, name):
+                    answer = method(*args, **kwargs)
+                return bill_after(answer, current, name)
 
         return operation
 

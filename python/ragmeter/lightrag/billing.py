@@ -1,0 +1,73 @@
+"""Billing: the usage of finished LightRAG operations goes to the backend that is configured, if one is."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from typing import TYPE_CHECKING, Any
+
+from ragmeter.lightrag.tracker import metrics, metrics_of
+from ragmeter.meter import guard
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+    from ragmeter._native import Run
+
+__all__ = ["bill", "bill_after", "billed_if_it_fails"]
+
+_BACKENDS = ("BIZNDER_API_BASE_URL", "RAGMETER_WEBHOOK_URL")
+
+
+def bill(run: Run, name: str) -> None:
+    """Send the usage of an operation that is over. Never raises.
+
+    What was spent for uploads is told apart by their track ids; the rest is sent under the id of the run.
+    """
+    if not any(os.environ.get(variable) for variable in _BACKENDS) or not run.calls:
+        return
+    with guard("sending usage of LightRAG"):
+        from ragmeter.export.webhook import deliver
+
+        if "query" in name:
+            deliver(run.id, metrics(run), "query")
+            return
+        uploads: dict[str | None, dict[Any, Any]] = {}
+        for (track_id, *kind), totals in run.by("track_id", "operation", "model").items():
+            uploads.setdefault(track_id, {})[tuple(kind)] = totals
+        for track_id, by_kind in uploads.items():
+            deliver(track_id or run.id, metrics_of(by_kind), "upload")
+
+
+def bill_after(answer: Any, run: Run, name: str) -> Any:
+    """Send the usage of an operation now, or when the stream that it answered with is over; returns the answer."""
+    with guard("sending usage of LightRAG"):
+        if hasattr(answer, "__aiter__"):
+            return _streamed(answer, run, name)
+        inner = answer.get("llm_response") if isinstance(answer, dict) else None
+        if isinstance(inner, dict) and hasattr(inner.get("response_iterator"), "__aiter__"):
+            inner["response_iterator"] = _streamed(inner["response_iterator"], run, name)
+            return answer
+        bill(run, name)
+    return answer
+
+
+@contextlib.contextmanager
+def billed_if_it_fails(run: Run, name: str) -> Iterator[None]:
+    """Send the usage of an operation that ends with an error: what it called before was paid for."""
+    try:
+        yield
+    except BaseException:
+        bill(run, name)
+        raise
+
+
+async def _streamed(stream: Any, run: Run, name: str) -> AsyncIterator[Any]:
+    try:
+        async for piece in stream:
+            yield piece
+    finally:
+        close = getattr(stream, "aclose", None)
+        if close is not None:
+            await close()
+        bill(run, name)

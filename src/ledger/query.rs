@@ -1,0 +1,304 @@
+//! Query: what the ledger answers. Sums come from the roll-ups, single calls from the calls.
+
+use std::collections::BTreeMap;
+
+use super::batch::{COMMON, HOUR, Sum};
+use super::dialect::Dialect;
+use super::schema::{HEADS, column};
+use super::store::Cell;
+use super::{Ledger, batch};
+use crate::call::{Dim, Labels};
+use crate::error::{Error, Kind, Result};
+use crate::id::{Id, Micros};
+use crate::unit::Unit;
+use crate::usage::{Counts, Flags, Origin, Usage};
+
+/// How time is divided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bucket {
+    /// By hours.
+    Hour,
+    /// By days in UTC.
+    Day,
+    /// By months in UTC.
+    Month,
+}
+
+impl Bucket {
+    /// The bucket of that name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        match name {
+            "hour" => Some(Self::Hour),
+            "day" => Some(Self::Day),
+            "month" => Some(Self::Month),
+            _ => None,
+        }
+    }
+}
+
+/// Which calls are asked for.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// Labels they must have; `None` for calls without that label.
+    pub labels: Vec<(Dim, Option<Box<str>>)>,
+    /// Not earlier than this.
+    pub since: Option<Micros>,
+    /// Earlier than this.
+    pub until: Option<Micros>,
+}
+
+/// One row of [`Ledger::usage`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct UsageRow {
+    /// The labels asked for, in the order asked for.
+    pub key: Vec<Option<String>>,
+    /// Beginning of the bucket, if one was asked for.
+    pub bucket: Option<Micros>,
+    /// What the calls cost together.
+    pub sum: Sum,
+}
+
+/// One row of [`Ledger::calls`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct CallRow {
+    /// Unique together with the part.
+    pub id: Id,
+    /// 0, or which part it is of a call that several share.
+    pub part: u32,
+    /// When it was recorded.
+    pub at: Micros,
+    /// Innermost run around it.
+    pub run: Option<Id>,
+    /// 1 for the first try.
+    pub attempt: u32,
+    /// Who spent it.
+    pub labels: Labels,
+    /// What it cost.
+    pub usage: Usage,
+    /// What the provider said it cost, in picodollars.
+    pub cost: Option<i64>,
+    /// The provider's id of the answer.
+    pub response_id: Option<String>,
+}
+
+impl Filter {
+    /// The hours that hold the time asked for, whole.
+    fn hours(&self) -> (u64, u64) {
+        (self.since.unwrap_or(0) / HOUR, self.until.map_or(u64::MAX >> 1, |until| until.div_ceil(HOUR)))
+    }
+
+    fn labels(&self, dialect: Dialect) -> String {
+        let condition = |(dim, text): &(Dim, Option<Box<str>>)| match text {
+            Some(text) => format!(" AND l.{} = {}", column(*dim), dialect.quoted(text)),
+            None => format!(" AND l.{} IS NULL", column(*dim)),
+        };
+        self.labels.iter().map(condition).collect()
+    }
+}
+
+impl Ledger {
+    /// What calls cost together, told apart by labels and time; the largest total first, or in order of time if a
+    /// bucket is asked for. Hours are whole: those that hold `since` and `until` count.
+    pub fn usage(&self, by: &[Dim], filter: &Filter, bucket: Option<Bucket>) -> Result<Vec<UsageRow>> {
+        let is_common = |dim: &Dim| COMMON.contains(dim);
+        let is_detail = !by.iter().chain(filter.labels.iter().map(|(dim, _)| dim)).all(is_common);
+        let rows = self.read(true, |store| {
+            let dialect = store.dialect();
+            let (from, to) = filter.hours();
+            let time = match bucket {
+                None => "0".to_owned(),
+                Some(Bucket::Hour) => "r.hour".to_owned(),
+                Some(Bucket::Day | Bucket::Month) => dialect.divided("r.hour", 24),
+            };
+            let names: Vec<&str> = HEADS.into_iter().chain(Unit::ALL.iter().map(|unit| unit.name())).collect();
+            let table = source(is_detail, bucket == Some(Bucket::Hour), from, to, &names.join(", "));
+            let sum = |name: &str| format!(", CAST(sum(r.{name}) AS {})", dialect.cast());
+            let sums: String = names.iter().copied().map(sum).collect();
+            let keys: String = by.iter().map(|dim| format!("l.{}, ", column(*dim))).collect();
+            let group: String = (1..=by.len() + 1).map(|at| at.to_string()).collect::<Vec<_>>().join(", ");
+            store.rows(&format!(
+                "SELECT {keys}{time}{sums} FROM {table} r JOIN ragmeter_labels l ON l.id = r.labels \
+                 WHERE 1 = 1{} GROUP BY {group}",
+                filter.labels(dialect)
+            ))
+        })?;
+        let mut sums: BTreeMap<(Option<Micros>, Vec<Option<String>>), Sum> = BTreeMap::new();
+        for row in rows {
+            let (keys, rest) = row.split_at(by.len().min(row.len()));
+            let Some((time, numbers)) = rest.split_first() else { continue };
+            let time = time.count().unwrap_or(0);
+            let time = bucket.map(|bucket| match bucket {
+                Bucket::Hour => time * HOUR,
+                Bucket::Day => time * 24 * HOUR,
+                Bucket::Month => month_of(time) * 24 * HOUR,
+            });
+            let keys = keys.iter().cloned().map(Cell::into_text).collect();
+            sums.entry((time, keys)).or_default().merge(&sum_of(numbers));
+        }
+        let mut rows: Vec<UsageRow> =
+            sums.into_iter().map(|((bucket, key), sum)| UsageRow { key, bucket, sum }).collect();
+        if bucket.is_none() {
+            rows.sort_by_key(|row| {
+                std::cmp::Reverse(
+                    row.sum.counts.get(Unit::Input).unwrap_or(0) + row.sum.counts.get(Unit::Output).unwrap_or(0),
+                )
+            });
+        }
+        Ok(rows)
+    }
+
+    /// Single calls in order of their ids, that is of time: at most `limit` of those after `after`.
+    pub fn calls(&self, filter: &Filter, after: Option<(Id, u32)>, limit: usize) -> Result<Vec<CallRow>> {
+        self.read(true, |store| {
+            let dialect = store.dialect();
+            let id_at = |at: Micros| dialect.literal(u128::from(at / 1000) << 80);
+            let mut conditions = filter.labels(dialect);
+            if let Some(since) = filter.since {
+                conditions += &format!(" AND c.id >= {} AND c.at >= {since}", id_at(since));
+            }
+            if let Some(until) = filter.until {
+                conditions += &format!(" AND c.id < {} AND c.at < {until}", id_at(until + 1000));
+            }
+            if let Some((id, part)) = after {
+                let id = dialect.literal(id.0);
+                conditions += &format!(" AND c.id >= {id} AND (c.id > {id} OR c.part > {part})");
+            }
+            let labels: String = Dim::ALL.iter().map(|dim| format!(", l.{}", column(*dim))).collect();
+            let units: String = Unit::ALL.iter().map(|unit| format!(", c.{}", unit.name())).collect();
+            let rows = store.rows(&format!(
+                "SELECT {}, c.part, c.at, {}, c.attempt, c.origin, c.flags, c.cost, c.response_id{labels}{units} \
+                 FROM ragmeter_calls c JOIN ragmeter_labels l ON l.id = c.labels WHERE 1 = 1{conditions} \
+                 ORDER BY c.id, c.part LIMIT {limit}",
+                dialect.digits("c.id"),
+                dialect.digits("c.run")
+            ))?;
+            let damaged = || Error::new(Kind::Corrupt, "a call cannot be read");
+            rows.into_iter().map(|row| call_of(row).ok_or_else(damaged)).collect()
+        })
+    }
+
+    /// What one document or upload cost, told apart by `by`: all calls with that track id, else with that document.
+    pub fn document(&self, name: &str, by: &[Dim]) -> Result<Vec<UsageRow>> {
+        for dim in [Dim::TrackId, Dim::Document] {
+            let filter = Filter { labels: vec![(dim, Some(name.into()))], ..Filter::default() };
+            let rows = self.usage(by, &filter, None)?;
+            if !rows.is_empty() {
+                return Ok(rows);
+            }
+        }
+        Ok(Vec::new())
+    }
+}
+
+/// The rows of the roll-ups that hold the hours from `from` up to `to`: whole days from that of the days, where hours
+/// are not told apart, and the hours at both ends from that of the hours.
+fn source(is_detail: bool, by_hour: bool, from: u64, to: u64, names: &str) -> String {
+    let hours = |table: &str, from: u64, to: u64| {
+        format!("SELECT hour, labels, {names} FROM ragmeter_{table} WHERE hour >= {from} AND hour < {to}")
+    };
+    let (first, last) = (from.div_ceil(24), to / 24);
+    if is_detail || by_hour || first >= last {
+        return format!("({})", hours(if is_detail { "details" } else { "hours" }, from, to));
+    }
+    format!(
+        "({} UNION ALL SELECT day * 24, labels, {names} FROM ragmeter_days WHERE day >= {first} AND day < {last} \
+         UNION ALL {})",
+        hours("hours", from, first * 24),
+        hours("hours", last * 24, to)
+    )
+}
+
+/// A sum of the number columns of a roll-up.
+pub(super) fn sum_of(cells: &[Cell]) -> Sum {
+    let count = |at: usize| cells.get(at).and_then(Cell::count).unwrap_or(0);
+    let cost = cells.get(5).and_then(Cell::int).unwrap_or(0);
+    Sum {
+        calls: count(0),
+        reported: count(1),
+        estimated: count(2),
+        unknown: count(3),
+        cost_calls: count(4),
+        cost,
+        counts: counts_of(cells.get(HEADS.len()..).unwrap_or_default()),
+    }
+}
+
+fn counts_of(cells: &[Cell]) -> Counts {
+    let mut counts = Counts::UNKNOWN;
+    for (unit, cell) in Unit::ALL.into_iter().zip(cells) {
+        if let Some(count) = cell.count() {
+            counts.set(unit, count);
+        }
+    }
+    counts
+}
+
+fn call_of(row: Vec<Cell>) -> Option<CallRow> {
+    let mut cells = row.into_iter();
+    let id = Id(cells.next()?.id()?);
+    let part = u32::try_from(cells.next()?.int()?).ok()?;
+    let at = cells.next()?.count()?;
+    let run = cells.next()?.id().map(Id);
+    let attempt = u32::try_from(cells.next()?.int()?).ok()?;
+    let origin = cells.next()?.int()?;
+    let origin = [Origin::Reported, Origin::Estimated, Origin::Unknown, Origin::Mixed]
+        .into_iter()
+        .find(|known| i64::from(*known as u8) == origin)
+        .unwrap_or(Origin::Mixed);
+    let flags = Flags::from_bits(u16::try_from(cells.next()?.int()?).ok()?);
+    let cost = cells.next()?.int();
+    let response_id = cells.next()?.into_text();
+    let mut labels = Labels::default();
+    for dim in Dim::ALL {
+        if let Some(text) = cells.next()?.into_text() {
+            labels.set(dim, &text);
+        }
+    }
+    let units: Vec<Cell> = cells.collect();
+    let mut usage = Usage::new(counts_of(&units), origin);
+    usage.flags = flags;
+    Some(CallRow { id, part, at, run, attempt, labels, usage, cost, response_id })
+}
+
+/// The first day of the month of `day`, both in days since 1970.
+///
+/// Source: Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms", `civil_from_days`.
+fn month_of(day: u64) -> u64 {
+    let of_era = (day + 719_468) % 146_097;
+    let year = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year + year / 4 - year / 100);
+    let month = (5 * of_year + 2) / 153;
+    day - (of_year - (153 * month + 2) / 5)
+}
+
+/// The roll-up row that a set of labels belongs to.
+pub(super) fn common_id(labels: &Labels) -> i64 {
+    let mut common = Labels::default();
+    for dim in COMMON {
+        if let Some(text) = labels.get(dim) {
+            common.set(dim, text);
+        }
+    }
+    batch::id_of(&common)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_month_begins_on_its_first_day() {
+        // 1970-01-31, 1970-02-01, 2000-02-29, 2000-03-01, 2024-02-29, 2026-11-22, 2100-02-28.
+        for (day, first) in [
+            (30, 0),
+            (31, 31),
+            (11_016, 10_988),
+            (11_017, 11_017),
+            (19_782, 19_754),
+            (20_779, 20_758),
+            (47_540, 47_513),
+        ] {
+            assert_eq!(month_of(day), first, "{day}");
+        }
+    }
+}

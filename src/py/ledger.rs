@@ -1,0 +1,367 @@
+//! Ledger for Python.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use pyo3::create_exception;
+use pyo3::exceptions::{PyException, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use super::scope::{dim, labels_dict};
+use super::usage::PyUsage;
+use crate::call::Dim;
+use crate::error::{Error, Kind};
+use crate::id::{Id, Micros, now};
+use crate::ledger::outbox::{Letter, State};
+use crate::ledger::query::Bucket;
+use crate::ledger::{CallRow, Config, Durability, Event, Filter, Ledger, Sum};
+use crate::meter::meter;
+use crate::run::{Listener, Totals};
+
+create_exception!(
+    ragmeter,
+    LedgerError,
+    PyException,
+    "The ledger cannot do what was asked; `kind` says why in a word."
+);
+
+impl From<Error> for PyErr {
+    fn from(error: Error) -> Self {
+        if error.kind == Kind::Invalid {
+            return PyValueError::new_err(error.to_string());
+        }
+        let raised = LedgerError::new_err(error.to_string());
+        Python::attach(|py| {
+            let _ = raised.value(py).setattr("kind", error.kind.name());
+        });
+        raised
+    }
+}
+
+/// The durable book of calls. Made by `ragmeter.Ledger.open()`.
+#[pyclass(name = "LedgerCore", module = "ragmeter", frozen, subclass)]
+pub(super) struct PyLedger {
+    pub(super) ledger: &'static Ledger,
+    ear: Mutex<Option<Arc<dyn Listener>>>,
+}
+
+#[pymethods]
+#[allow(clippy::needless_pass_by_value)] // what Python hands over is owned
+impl PyLedger {
+    #[new]
+    #[pyo3(signature = (url, durability = "relaxed", journal = None, journal_limit = 1_073_741_824))]
+    fn new(url: &str, durability: &str, journal: Option<std::path::PathBuf>, journal_limit: u64) -> PyResult<Self> {
+        let durability = Durability::from_name(durability).ok_or_else(|| {
+            PyValueError::new_err(format!("durability is 'relaxed', 'journal' or 'fsync', not '{durability}'"))
+        })?;
+        let config = Config { durability, journal, journal_limit, settled_by_caller: true };
+        Ok(Self { ledger: Ledger::open(url, config)?, ear: Mutex::new(None) })
+    }
+
+    /// Connects and brings the schema up to date. Raises `LedgerError` if that cannot be done.
+    fn check(&self, py: Python<'_>) -> PyResult<()> {
+        Ok(py.detach(|| self.ledger.check())?)
+    }
+
+    /// Where it is, without its password.
+    #[getter]
+    fn url(&self) -> String {
+        self.ledger.target.to_string()
+    }
+
+    /// `relaxed`, `journal` or `fsync`.
+    #[getter]
+    fn durability(&self) -> &'static str {
+        self.ledger.durability().name()
+    }
+
+    /// Folder of the journal.
+    #[getter]
+    fn journal(&self) -> std::path::PathBuf {
+        self.ledger.folder().to_path_buf()
+    }
+
+    /// Hears every call from now on. Doing it again does nothing.
+    fn attach(&self) {
+        let mut ear = self.ear.lock().unwrap_or_else(PoisonError::into_inner);
+        if ear.is_none() {
+            *ear = Some(self.ledger.attach(meter()));
+            super::meter::SETTLING.set(self.ledger);
+        }
+    }
+
+    /// Hears calls no more.
+    fn detach(&self) {
+        if let Some(ear) = self.ear.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            meter().unlisten(&ear);
+            super::meter::SETTLING.unset(self.ledger);
+        }
+    }
+
+    /// Waits up to `timeout` seconds until the database has every call recorded so far; whether it has.
+    #[pyo3(signature = (timeout = 10.0))]
+    fn flush(&self, py: Python<'_>, timeout: f64) -> bool {
+        py.detach(|| self.ledger.flush(seconds(timeout)))
+    }
+
+    /// Flushes and stops hearing. What the database does not take in time stays in the journal; a later process finds it.
+    #[pyo3(signature = (timeout = 10.0))]
+    fn close(&self, py: Python<'_>, timeout: f64) -> bool {
+        self.detach();
+        py.detach(|| self.ledger.close(seconds(timeout)))
+    }
+
+    /// What happened to the ledger in this process, by name.
+    fn health<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let dict = PyDict::new(py);
+        for (name, count) in self.ledger.health.snapshot() {
+            dict.set_item(name, count)?;
+        }
+        Ok(dict)
+    }
+
+    /// Puts an event into the outbox, behind every call recorded before; returns its id.
+    fn send(&self, py: Python<'_>, destination: &str, subject: &str, kind: &str, body: &str) -> String {
+        let at = now();
+        let (destination, subject, kind, body) = (destination.into(), subject.into(), kind.into(), body.into());
+        let event = Event { id: Id::new(at), at, destination, subject, kind, body };
+        py.detach(|| {
+            self.ledger.append_event(&event);
+            if self.ledger.durability() != Durability::Relaxed {
+                self.ledger.settle();
+            }
+        });
+        event.id.to_string()
+    }
+
+    /// Sums of the roll-ups: a list of dicts with `key`, `bucket`, `usage` and the numbers of calls.
+    #[pyo3(signature = (by, labels, since = None, until = None, bucket = None))]
+    fn sums<'py>(
+        &self,
+        py: Python<'py>,
+        by: Vec<String>,
+        labels: &Bound<'py, PyDict>,
+        since: Option<Micros>,
+        until: Option<Micros>,
+        bucket: Option<&str>,
+    ) -> PyResult<Vec<Bound<'py, PyDict>>> {
+        let by = dims(&by)?;
+        let filter = filter(labels, since, until)?;
+        let bucket = bucket
+            .map(|name| {
+                let wrong = || PyValueError::new_err(format!("bucket is 'hour', 'day' or 'month', not '{name}'"));
+                Bucket::from_name(name).ok_or_else(wrong)
+            })
+            .transpose()?;
+        let rows = py.detach(|| self.ledger.usage(&by, &filter, bucket))?;
+        let row = |row: crate::ledger::UsageRow| {
+            let dict = PyDict::new(py);
+            dict.set_item("key", row.key)?;
+            dict.set_item("bucket", row.bucket)?;
+            put_sum(&dict, &row.sum)?;
+            Ok(dict)
+        };
+        rows.into_iter().map(row).collect()
+    }
+
+    /// The same for one upload or document.
+    fn document_sums<'py>(&self, py: Python<'py>, name: &str, by: Vec<String>) -> PyResult<Vec<Bound<'py, PyDict>>> {
+        let by = dims(&by)?;
+        let rows = py.detach(|| self.ledger.document(name, &by))?;
+        let row = |row: crate::ledger::UsageRow| {
+            let dict = PyDict::new(py);
+            dict.set_item("key", row.key)?;
+            put_sum(&dict, &row.sum)?;
+            Ok(dict)
+        };
+        rows.into_iter().map(row).collect()
+    }
+
+    /// Single calls in order of time, at most `limit` of those after the call `after`.
+    #[pyo3(signature = (labels, since = None, until = None, after = None, limit = 1000))]
+    fn page<'py>(
+        &self,
+        py: Python<'py>,
+        labels: &Bound<'py, PyDict>,
+        since: Option<Micros>,
+        until: Option<Micros>,
+        after: Option<(String, u32)>,
+        limit: usize,
+    ) -> PyResult<Vec<Bound<'py, PyDict>>> {
+        let filter = filter(labels, since, until)?;
+        let after = after.map(|(id, part)| Ok::<_, PyErr>((parse_id(&id)?, part))).transpose()?;
+        let rows = py.detach(|| self.ledger.calls(&filter, after, limit))?;
+        rows.into_iter().map(|row| call_dict(py, row)).collect()
+    }
+
+    /// Compares roll-ups and calls: how many rows were compared, and the rows that differ.
+    fn verify<'py>(&self, py: Python<'py>) -> PyResult<(usize, Vec<Bound<'py, PyDict>>)> {
+        let (compared, differences) = py.detach(|| self.ledger.verify())?;
+        let row = |difference: crate::ledger::Difference| {
+            let dict = PyDict::new(py);
+            dict.set_item("table", difference.table)?;
+            dict.set_item("hour", difference.hour)?;
+            dict.set_item("labels", labels_dict(py, &difference.labels)?)?;
+            for (name, sum) in [("rolled_up", difference.rolled_up), ("calls", difference.calls)] {
+                let numbers = PyDict::new(py);
+                put_sum(&numbers, &sum)?;
+                dict.set_item(name, numbers)?;
+            }
+            Ok(dict)
+        };
+        Ok((compared, differences.into_iter().map(row).collect::<PyResult<_>>()?))
+    }
+
+    /// Removes single calls of whole hours before `before`, in microseconds since 1970; the roll-ups stay.
+    fn prune(&self, py: Python<'_>, before: Micros) -> PyResult<u64> {
+        Ok(py.detach(|| self.ledger.prune(before))?)
+    }
+
+    /// Events of the outbox, oldest first.
+    #[pyo3(signature = (state = None, limit = 1000))]
+    fn letters<'py>(&self, py: Python<'py>, state: Option<&str>, limit: usize) -> PyResult<Vec<Bound<'py, PyDict>>> {
+        let state = state
+            .map(|name| {
+                let wrong = || PyValueError::new_err(format!("state is 'waiting', 'sent' or 'dead', not '{name}'"));
+                State::from_name(name).ok_or_else(wrong)
+            })
+            .transpose()?;
+        let letters = py.detach(|| self.ledger.letters(state, limit))?;
+        letters.into_iter().map(|letter| letter_dict(py, &letter)).collect()
+    }
+
+    /// Tries dead events again, one or all; how many there were.
+    #[pyo3(signature = (id = None))]
+    fn retry_letters(&self, py: Python<'_>, id: Option<&str>) -> PyResult<u64> {
+        let id = id.map(parse_id).transpose()?;
+        Ok(py.detach(|| self.ledger.retry_letters(id))?)
+    }
+
+    /// Removes one event that was not sent, or all dead ones; how many there were.
+    #[pyo3(signature = (id = None))]
+    fn drop_letters(&self, py: Python<'_>, id: Option<&str>) -> PyResult<u64> {
+        let id = id.map(parse_id).transpose()?;
+        Ok(py.detach(|| self.ledger.drop_letters(id))?)
+    }
+
+    fn __repr__(&self) -> String {
+        format!("Ledger('{}', durability='{}')", self.url(), self.durability())
+    }
+}
+
+fn seconds(timeout: f64) -> Duration {
+    Duration::try_from_secs_f64(timeout.max(0.0)).unwrap_or(Duration::from_secs(86_400 * 365))
+}
+
+fn parse_id(id: &str) -> PyResult<Id> {
+    Id::parse(id).ok_or_else(|| PyValueError::new_err(format!("an id is a UUID, not '{id}'")))
+}
+
+fn dims(names: &[String]) -> PyResult<Vec<Dim>> {
+    names.iter().map(|name| dim(name)).collect()
+}
+
+fn filter(labels: &Bound<'_, PyDict>, since: Option<Micros>, until: Option<Micros>) -> PyResult<Filter> {
+    let mut known = Vec::new();
+    for (name, label) in labels {
+        let label: Option<String> = label.extract()?;
+        known.push((dim(&name.extract::<String>()?)?, label.map(Into::into)));
+    }
+    Ok(Filter { labels: known, since, until })
+}
+
+/// `calls`, the calls by origin, `usage`, and what the provider said it cost.
+fn put_sum(dict: &Bound<'_, PyDict>, sum: &Sum) -> PyResult<()> {
+    let (reported, estimated, unknown) = (sum.reported, sum.estimated, sum.unknown);
+    let totals = Totals { counts: sum.counts, reported, estimated, unknown, ..Totals::default() };
+    dict.set_item("calls", sum.calls)?;
+    dict.set_item("reported_calls", reported)?;
+    dict.set_item("estimated_calls", estimated)?;
+    dict.set_item("unknown_calls", unknown)?;
+    dict.set_item("usage", PyUsage(totals.usage()).as_dict(dict.py())?)?;
+    dict.set_item("reported_cost_calls", sum.cost_calls)?;
+    dict.set_item("reported_cost", (sum.cost_calls > 0).then_some(sum.cost))
+}
+
+fn call_dict(py: Python<'_>, row: CallRow) -> PyResult<Bound<'_, PyDict>> {
+    let dict = PyDict::new(py);
+    dict.set_item("id", row.id.to_string())?;
+    dict.set_item("part", row.part)?;
+    dict.set_item("at", row.at)?;
+    dict.set_item("run", row.run.map(|run| run.to_string()))?;
+    dict.set_item("attempt", row.attempt)?;
+    dict.set_item("labels", labels_dict(py, &row.labels)?)?;
+    dict.set_item("flags", row.usage.flags.iter().map(crate::usage::Flag::name).collect::<Vec<_>>())?;
+    dict.set_item("usage", PyUsage(row.usage).as_dict(py)?)?;
+    dict.set_item("reported_cost", row.cost)?;
+    dict.set_item("response_id", row.response_id)?;
+    Ok(dict)
+}
+
+fn letter_dict<'py>(py: Python<'py>, letter: &Letter) -> PyResult<Bound<'py, PyDict>> {
+    let dict = PyDict::new(py);
+    dict.set_item("id", letter.id.to_string())?;
+    dict.set_item("at", letter.at)?;
+    for (name, text) in [
+        ("destination", &letter.destination),
+        ("subject", &letter.subject),
+        ("kind", &letter.kind),
+        ("body", &letter.body),
+    ] {
+        dict.set_item(name, text)?;
+    }
+    dict.set_item("state", letter.state.name())?;
+    dict.set_item("attempts", letter.attempts)?;
+    dict.set_item("next_at", letter.next_at)?;
+    dict.set_item("sent_at", letter.sent_at)?;
+    dict.set_item("trouble", letter.trouble.as_deref())?;
+    Ok(dict)
+}
+
+/// Lets `notice` hear what ledgers have to say: a text, and whether it is bad news.
+#[pyfunction]
+pub(super) fn set_ledger_notice(notice: Py<PyAny>) {
+    crate::ledger::set_notice(Box::new(move |text, bad| {
+        // Not while the interpreter ends: a thread that waits for it would never come back.
+        Python::try_attach(|py| {
+            if notice.call1(py, (text, bad)).is_err() {
+                meter().health.count_error();
+            }
+        });
+    }));
+}
+
+/// Must run before a fork, in the thread that forks.
+#[pyfunction]
+pub(super) fn before_fork(py: Python<'_>) {
+    py.detach(crate::ledger::fork::before);
+}
+
+/// Must run after a fork in the parent, in the thread that forked.
+#[pyfunction]
+pub(super) fn after_fork_in_parent() {
+    crate::ledger::fork::after_in_parent();
+}
+
+/// Ends what `listen_to_all` began.
+#[pyclass(name = "Listening", module = "ragmeter", frozen)]
+pub(super) struct PyListening(Mutex<Option<Arc<dyn Listener>>>);
+
+#[pymethods]
+impl PyListening {
+    /// Stops hearing calls; doing it again does nothing.
+    fn stop(&self) {
+        if let Some(ear) = self.0.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            meter().unlisten(&ear);
+        }
+    }
+}
+
+/// Lets `run` count every call of this process, in a run or not.
+#[pyfunction]
+pub(super) fn listen_to_all(run: &super::run::PyRun) -> PyListening {
+    let ear: Arc<dyn Listener> = Arc::clone(&run.0) as _;
+    meter().listen(Arc::clone(&ear));
+    PyListening(Mutex::new(Some(ear)))
+}
