@@ -22,12 +22,15 @@ def blocks():
 
 
 @pytest.mark.parametrize("code", list(blocks()))
-def test_the_code_of_a_page_runs(code):
+def test_the_code_of_a_page_runs(code, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     exec(compile(code, "documentation", "exec"), {"__name__": "documentation"})
     assert ragmeter.current_scope() is None
+    for ledger in list(ragmeter.ledger._open):
+        ledger.close()
 
 
-@pytest.mark.parametrize("name", ["ragmeter.context", "ragmeter.lightrag.tracker", "ragmeter.ragflow.names"])
+@pytest.mark.parametrize("name", ["ragmeter.context", "ragmeter.ledger", "ragmeter.lightrag.tracker", "ragmeter.ragflow.names"])
 def test_the_examples_of_docstrings_are_true(name):
     result = doctest.testmod(importlib.import_module(name))
     assert result.attempted > 0
