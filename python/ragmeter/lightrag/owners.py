@@ -61,6 +61,8 @@ class Owners:
 
     def shares(self, texts: Sequence[str]) -> list[tuple[dict[str, str], int]] | None:
         """Divide an embedding call among the owners of its texts, by the tokens of each; None where it has one."""
+        if not self._of:
+            return None
         around = _current_labels()
         owners = [self._of.get(text, around) for text in texts]
         if all(owner == around for owner in owners):
