@@ -338,7 +338,8 @@ def test_a_file_that_is_no_vocabulary_is_refused(own_file, tmp_path):
 
 
 def test_a_tokenizer_json_counts_as_in_tokenizers(tmp_path):
-    tokenizers = pytest.importorskip("tokenizers")
+    import tokenizers
+
     model = tokenizers.models.BPE({"a": 0, "b": 1, "ab": 2}, [("a", "b")])
     tokenizers.Tokenizer(model).save(str(tmp_path / "tokenizer.json"))
     encoding = pickle.loads(pickle.dumps(tokens.load_tokenizer_json(tmp_path / "tokenizer.json")))

@@ -2,6 +2,7 @@
 
 import asyncio
 
+import langfuse
 import pytest
 
 import ragmeter
@@ -12,8 +13,6 @@ from ragmeter.testing import Fault
 from .conftest import import_host
 from .receiver import Receiver
 from .test_runs import Kit, chat, history
-
-langfuse = pytest.importorskip("langfuse")
 
 
 @pytest.fixture(scope="module")
