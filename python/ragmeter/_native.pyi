@@ -4,16 +4,19 @@ from contextvars import ContextVar
 from decimal import Decimal
 from typing import Any, Literal, SupportsIndex, final
 
-from typing_extensions import disjoint_base
+from typing_extensions import Self, disjoint_base
 
 __all__ = [
     "Call",
     "Counter",
     "Encoding",
+    "Entered",
     "LedgerCore",
     "LedgerError",
     "Listening",
+    "Patches",
     "Run",
+    "RunBlock",
     "RunTotals",
     "Scope",
     "SenderCore",
@@ -53,6 +56,7 @@ __all__ = [
     "truncate_tokens",
     "usage_from_response",
     "usage_from_response_exact",
+    "within",
 ]
 
 
@@ -326,6 +330,44 @@ class Scope:
     def leave(self) -> None: ...
     def abandon(self) -> None: ...
     def live(self) -> Scope | None: ...
+
+@final
+class Patches:
+    """A set of replacements that are made together and undone together, as often as needed."""
+
+    def __new__(cls) -> Self: ...
+    def plan(self, owner: object, name: str, value: object) -> None: ...
+    def fit(self) -> bool: ...
+    def apply(self) -> None: ...
+    def undo(self) -> bool: ...
+
+@disjoint_base
+class Entered:
+    """Puts a scope in force for a block; its end is the end of the scope."""
+
+    def __new__(cls, scope: Scope) -> Self: ...
+    def __enter__(self) -> Run | None: ...
+    def __exit__(self, *_exc_info: object) -> None: ...
+
+class RunBlock(Entered):
+    """Opens a run inside the one in force, for a block."""
+
+    def __new__(
+        cls,
+        name: str | None = None,
+        *,
+        keep_calls: int = 0,
+        listeners: Sequence[Run | Callable[[Call], object]] | None = None,
+        **labels: str | None,
+    ) -> Self: ...
+
+@final
+class within:
+    """Puts a scope in force for a block and restores what was before; the scope does not end with the block."""
+
+    def __new__(cls, scope: Scope | None) -> Self: ...
+    def __enter__(self) -> None: ...
+    def __exit__(self, *_exc_info: object) -> None: ...
 
 scope_variable: ContextVar[Scope | None]
 

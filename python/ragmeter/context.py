@@ -10,12 +10,12 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from ragmeter._native import Run, Scope, current_scope, scope_variable
+from ragmeter._native import Entered, Run, RunBlock, Scope, current_scope, within
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Generator, Sequence
-    from contextvars import Token
-    from types import TracebackType
+
+    from typing_extensions import Self
 
     from ragmeter._native import Call
 
@@ -32,57 +32,19 @@ def current_run() -> Run | None:
     return scope.run if scope is not None else None
 
 
-class within:  # noqa: N801 - reads as a verb
-    """Put `scope` in force for a block and restore what was before; the scope does not end with the block."""
+class _Async:
+    """The same block with `async with`."""
 
-    __slots__ = ("_before", "_scope")
-
-    def __init__(self, scope: Scope | None) -> None:
-        self._scope = scope
-
-    def __enter__(self) -> None:
-        self._before = scope_variable.get()
-        scope_variable.set(self._scope)
-
-    def __exit__(self, *exc_info: object) -> None:
-        scope_variable.set(self._before)
-
-
-class _Entered:
-    """Base of the context managers here, sync and async; one object for one block."""
-
-    __slots__ = ("_scope", "_token")
-
-    _scope: Scope
-    _token: Token[Scope | None]
-
-    def __enter__(self) -> Any:
-        self._token = scope_variable.set(self._scope)
-        return self._scope.run
-
-    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
-        current = scope_variable.get()
-        try:
-            scope_variable.reset(self._token)
-        except ValueError:
-            # Entered in a context that is out of reach (a generator that another task closes): where the scope is
-            # still in force, calls belong to the run around it from now on.
-            self._scope.abandon()
-            return
-        self._scope.leave()
-        # Blocks that end in the wrong order: the inner one stays in force, its end leads past this one.
-        scope_variable.set(self._scope.live() if current is self._scope else current)
+    __slots__ = ()
 
     async def __aenter__(self) -> Any:
-        return self.__enter__()
+        return self.__enter__()  # type: ignore[attr-defined]
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
-    ) -> None:
-        self.__exit__(kind, exc, tb)
+    async def __aexit__(self, *exc_info: object) -> None:
+        self.__exit__(*exc_info)  # type: ignore[attr-defined]
 
 
-class run(_Entered):  # noqa: N801 - reads as a verb: `with ragmeter.run("ingest") as run:`
+class run(_Async, RunBlock):  # noqa: N801 - reads as a verb: `with ragmeter.run("ingest") as run:`
     """Open a run: a unit of work whose calls are counted together.
 
     Use it with `with` or `async with`. Runs nest; a call counts once in every run around it. Labels that are not given
@@ -110,25 +72,21 @@ class run(_Entered):  # noqa: N801 - reads as a verb: `with ragmeter.run("ingest
 
     __slots__ = ()
 
-    def __init__(
-        self,
-        name: str | None = None,
-        *,
-        keep_calls: int = 0,
-        listeners: Sequence[Run | Callable[[Call], object]] = (),
-        **labels: str | None,
-    ) -> None:
-        around = current_scope()
-        run = Run(name, around.run if around is not None else None, keep_calls, listeners)
-        self._scope = Scope(run, around, **labels)
-
     if TYPE_CHECKING:
 
+        def __new__(  # noqa: D102 - the class says it
+            cls,
+            name: str | None = None,
+            *,
+            keep_calls: int = 0,
+            listeners: Sequence[Run | Callable[[Call], object]] = (),
+            **labels: str | None,
+        ) -> Self: ...
         def __enter__(self) -> Run: ...
         async def __aenter__(self) -> Run: ...
 
 
-class label(_Entered):  # noqa: N801 - reads as a verb
+class label(_Async, Entered):  # noqa: N801 - reads as a verb
     """Lay labels over those in force, for the calls made in a block; opens no run.
 
     Example:
@@ -142,8 +100,8 @@ class label(_Entered):  # noqa: N801 - reads as a verb
 
     __slots__ = ()
 
-    def __init__(self, **labels: str | None) -> None:
-        self._scope = Scope(None, current_scope(), **labels)
+    def __new__(cls, **labels: str | None) -> Self:  # noqa: D102 - the class says it
+        return super().__new__(cls, Scope(None, current_scope(), **labels))
 
 
 def bind(fn: F) -> F:
@@ -249,7 +207,7 @@ def carry() -> str:
     return _PREFIX + base64.urlsafe_b64encode(json.dumps(content).encode()).decode()
 
 
-class resume(_Entered):  # noqa: N801 - reads as a verb
+class resume(_Async, Entered):  # noqa: N801 - reads as a verb
     """Put the scope of a `carry()` text in force, with `with` or `async with`.
 
     In the process that made the text, while its run is still in use, calls count in that very run. Elsewhere a run of
@@ -261,7 +219,7 @@ class resume(_Entered):  # noqa: N801 - reads as a verb
 
     __slots__ = ()
 
-    def __init__(self, token: str) -> None:
+    def __new__(cls, token: str) -> Self:  # noqa: D102 - the class says it
         import base64
         import json
 
@@ -270,10 +228,11 @@ class resume(_Entered):  # noqa: N801 - reads as a verb
                 raise ValueError
             content = json.loads(base64.b64decode(token[len(_PREFIX) :], altchars=b"-_", validate=True))
             run = Run.resume(content["run"], content["name"]) if "run" in content else None
-            self._scope = Scope(run, None, **content.get("labels", {}))
+            scope = Scope(run, None, **content.get("labels", {}))
         except (AttributeError, KeyError, TypeError, ValueError) as exc:
             msg = "resume() takes the text that carry() returned"
             raise ValueError(msg) from exc
+        return super().__new__(cls, scope)
 
     if TYPE_CHECKING:
 

@@ -1,9 +1,11 @@
 //! The counter window: translates between Python and the nouns of this crate, owns no rules. One file per noun.
 
 mod delivery;
+mod enter;
 mod extract;
 mod ledger;
 mod meter;
+mod patch;
 mod payload;
 mod ragflow;
 mod run;
@@ -19,6 +21,8 @@ mod _native {
     #[pymodule_export]
     use super::delivery::{PySender, post_once};
     #[pymodule_export]
+    use super::enter::{PyEntered, PyRunBlock, PyWithin};
+    #[pymodule_export]
     use super::extract::{PyStreamFilter, PyUsageStream, extract_usage};
     #[pymodule_export]
     use super::ledger::{
@@ -26,6 +30,8 @@ mod _native {
     };
     #[pymodule_export]
     use super::meter::{after_fork, count_error, health, record, record_later, record_tokens};
+    #[pymodule_export]
+    use super::patch::PyPatches;
     #[pymodule_export]
     use super::ragflow::{
         PySink, num_tokens_from_string, num_tokens_from_string_exact, record_run_token_usage,

@@ -32,15 +32,7 @@ impl PyRun {
         keep_calls: usize,
         listeners: Option<Vec<Bound<'_, PyAny>>>,
     ) -> Self {
-        let run = Run::new(name, outer.map(|run| Arc::clone(&run.0)), keep_calls);
-        let listener = |listener: Bound<'_, PyAny>| -> Arc<dyn Listener> {
-            match listener.cast::<PyRun>() {
-                Ok(run) => Arc::clone(&run.get().0) as _,
-                Err(_) => Arc::new(PyListener(listener.unbind())),
-            }
-        };
-        run.listen(listeners.into_iter().flatten().map(listener).collect());
-        Self(Arc::new(run))
+        Self::open(name, outer.map(|run| Arc::clone(&run.0)), keep_calls, listeners)
     }
 
     /// Lets `resume` find this run by its id while it is in use, and returns the id.
@@ -155,6 +147,25 @@ impl PyRun {
         let name = self.0.name.as_deref().map(|name| format!("'{name}', ")).unwrap_or_default();
         let total = totals.counts.total().map_or_else(|| "None".to_owned(), |total| total.to_string());
         format!("Run({name}calls={}, total_tokens={total})", totals.calls())
+    }
+}
+
+impl PyRun {
+    pub(super) fn open(
+        name: Option<&str>,
+        outer: Option<Arc<Run>>,
+        keep_calls: usize,
+        listeners: Option<Vec<Bound<'_, PyAny>>>,
+    ) -> Self {
+        let run = Run::new(name, outer, keep_calls);
+        let listener = |listener: Bound<'_, PyAny>| -> Arc<dyn Listener> {
+            match listener.cast::<PyRun>() {
+                Ok(run) => Arc::clone(&run.get().0) as _,
+                Err(_) => Arc::new(PyListener(listener.unbind())),
+            }
+        };
+        run.listen(listeners.into_iter().flatten().map(listener).collect());
+        Self(Arc::new(run))
     }
 }
 

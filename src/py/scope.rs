@@ -11,6 +11,7 @@ use pyo3::types::{PyDict, PyString};
 use super::run::PyRun;
 use crate::call::{Dim, Labels};
 use crate::meter::Scope;
+use crate::run::Run;
 
 /// Who pays for the calls made in some stretch of code: the innermost run and the labels in force there.
 #[pyclass(name = "Scope", module = "ragmeter", frozen)]
@@ -27,19 +28,11 @@ impl PyScope {
     #[new]
     #[pyo3(signature = (run = None, outer = None, **labels))]
     fn new(
-        py: Python<'_>,
         run: Option<&PyRun>,
-        outer: Option<Py<PyScope>>,
+        outer: Option<&Bound<'_, PyScope>>,
         labels: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Self> {
-        let around = outer.as_ref().map(|outer| Arc::clone(&outer.bind(py).get().scope));
-        let mut known = around.as_ref().map(|scope| scope.labels.clone()).unwrap_or_default();
-        for (name, label) in labels.into_iter().flatten() {
-            set_label(&mut known, &name, &label)?;
-        }
-        let run = run.map(|run| Arc::clone(&run.0)).or_else(|| around.as_ref()?.run.clone());
-        let scope = Arc::new(Scope { run, labels: known });
-        Ok(Self { scope, outer, left: AtomicBool::new(false), abandoned: AtomicBool::new(false) })
+        Self::inside(run.map(|run| Arc::clone(&run.0)), outer, labels)
     }
 
     /// The scope around this one.
@@ -61,20 +54,37 @@ impl PyScope {
     }
 
     /// Marks the scope as ended: leaving an inner scope does not lead back to it.
-    fn leave(&self) {
+    pub(super) fn leave(&self) {
         self.left.store(true, Ordering::Relaxed);
     }
 
     /// Marks the scope as ended in a context that cannot be reached any more: calls made where it is still in force
     /// belong to the scope around it.
-    fn abandon(&self) {
+    pub(super) fn abandon(&self) {
         self.leave();
         self.abandoned.store(true, Ordering::Relaxed);
     }
 
     /// This scope, or the nearest around it that has not ended.
-    fn live<'py>(slf: &Bound<'py, Self>) -> Option<Bound<'py, Self>> {
+    pub(super) fn live<'py>(slf: &Bound<'py, Self>) -> Option<Bound<'py, Self>> {
         outward(slf).find(|scope| !scope.get().left.load(Ordering::Relaxed))
+    }
+}
+
+impl PyScope {
+    pub(super) fn inside(
+        run: Option<Arc<Run>>,
+        outer: Option<&Bound<'_, Self>>,
+        labels: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Self> {
+        let around = outer.map(|outer| &outer.get().scope);
+        let mut known = around.map(|scope| scope.labels.clone()).unwrap_or_default();
+        for (name, label) in labels.into_iter().flatten() {
+            set_label(&mut known, &name, &label)?;
+        }
+        let scope = Arc::new(Scope { run: run.or_else(|| around?.run.clone()), labels: known });
+        let outer = outer.map(|outer| outer.clone().unbind());
+        Ok(Self { scope, outer, left: AtomicBool::new(false), abandoned: AtomicBool::new(false) })
     }
 }
 
@@ -155,6 +165,16 @@ pub(super) fn value_of<'py>(var: &Bound<'py, PyAny>) -> Option<Bound<'py, PyAny>
 #[cfg(Py_LIMITED_API)]
 pub(super) fn value_of<'py>(var: &Bound<'py, PyAny>) -> Option<Bound<'py, PyAny>> {
     var.call_method0(pyo3::intern!(var.py(), "get")).ok()
+}
+
+/// Sets a `ContextVar` in the current context and returns the token that leads back.
+pub(super) fn set_value<'py>(var: &Bound<'py, PyAny>, value: impl IntoPyObject<'py>) -> PyResult<Bound<'py, PyAny>> {
+    var.call_method1(pyo3::intern!(var.py(), "set"), (value,))
+}
+
+/// Puts back what a `ContextVar` was before its `set` returned `token`; a `ValueError` in another context than that one.
+pub(super) fn reset_value(var: &Bound<'_, PyAny>, token: &Bound<'_, PyAny>) -> PyResult<()> {
+    var.call_method1(pyo3::intern!(var.py(), "reset"), (token,)).map(drop)
 }
 
 /// The scope in force here, or `None`.

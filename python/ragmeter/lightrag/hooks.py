@@ -58,8 +58,8 @@ def install(rag: Any) -> None:
         hooks = _hooks_of(rag)
         if hooks is None or (hooks.holders == 0 and not hooks.patches.fit()):
             hooks = _Hooks(rag)
-        if hooks.holders == 0:
             _observe()
+        if hooks.holders == 0:
             hooks.patches.apply()
         hooks.holders += 1
 

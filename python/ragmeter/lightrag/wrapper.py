@@ -7,15 +7,12 @@ import inspect
 from typing import TYPE_CHECKING, Any
 
 from ragmeter.context import run
-from ragmeter.lightrag.billing import bill_after, billed_if_it_fails
+from ragmeter.lightrag.billing import bill, bill_after
 from ragmeter.lightrag.hooks import held
 from ragmeter.lightrag.tracker import TokenTracker, listener_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import TracebackType
-
-    from ragmeter._native import Run
 
 __all__ = ["TokenTrackingLightRAG", "create_tracked_lightrag", "track_lightrag_operations"]
 
@@ -26,24 +23,6 @@ OPERATIONS = frozenset({
     "pipeline_enqueue_documents", "pipeline_process_enqueue_documents",
 })  # fmt: skip
 """Public methods that may call a model; each also exists with an `a` in front, some only so."""
-
-
-class _Operation:
-    """An operation of `rag`: metered, in a run of its own that `tracker` hears."""
-
-    __slots__ = ("_held", "_run")
-
-    def __init__(self, rag: Any, name: str, tracker: Any) -> None:
-        self._held = held(rag)
-        self._run = run(name, listeners=[listener_of(tracker)])
-
-    def __enter__(self) -> Run:
-        self._held.__enter__()
-        return self._run.__enter__()
-
-    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
-        self._run.__exit__(kind, exc, tb)
-        self._held.__exit__(kind, exc, tb)
 
 
 class TokenTrackingLightRAG:
@@ -104,16 +83,24 @@ class TokenTrackingLightRAG:
 
             @functools.wraps(method)
             async def operation(*args: Any, **kwargs: Any) -> Any:
-                with _Operation(self._rag, name, self._tracker) as current, billed_if_it_fails(current, name):
-                    answer = await method(*args, **kwargs)
+                with held(self._rag), run(name, listeners=[listener_of(self._tracker)]) as current:
+                    try:
+                        answer = await method(*args, **kwargs)
+                    except BaseException:
+                        bill(current, name)
+                        raise
                 return bill_after(answer, current, name)
 
         else:
 
             @functools.wraps(method)
             def operation(*args: Any, **kwargs: Any) -> Any:
-                with _Operation(self._rag, name, self._tracker) as current, billed_if_it_fails(current, name):
-                    answer = method(*args, **kwargs)
+                with held(self._rag), run(name, listeners=[listener_of(self._tracker)]) as current:
+                    try:
+                        answer = method(*args, **kwargs)
+                    except BaseException:
+                        bill(current, name)
+                        raise
                 return bill_after(answer, current, name)
 
         return operation
@@ -131,22 +118,23 @@ class track_lightrag_operations:  # noqa: N801 - reads as a verb
 
     def __init__(self, rag: Any, token_tracker: Any = None) -> None:
         self._tracked = TokenTrackingLightRAG(rag, token_tracker)
-        self._block = _Operation(self._tracked._rag, "lightrag", self._tracked.get_token_tracker())
+        self._held = held(self._tracked._rag)
+        self._run = run("lightrag", listeners=[listener_of(self._tracked.get_token_tracker())])
 
     def __enter__(self) -> TokenTrackingLightRAG:
-        self._block.__enter__()
+        self._held.__enter__()
+        self._run.__enter__()
         return self._tracked
 
-    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
-        self._block.__exit__(kind, exc, tb)
+    def __exit__(self, *exc_info: object) -> None:
+        self._run.__exit__(*exc_info)
+        self._held.__exit__(*exc_info)
 
     async def __aenter__(self) -> TokenTrackingLightRAG:
         return self.__enter__()
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
-    ) -> None:
-        self._block.__exit__(kind, exc, tb)
+    async def __aexit__(self, *exc_info: object) -> None:
+        self.__exit__(*exc_info)
 
 
 def create_tracked_lightrag(*args: Any, token_tracker: Any = None, **kwargs: Any) -> TokenTrackingLightRAG:
