@@ -9,6 +9,10 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 RUST := Cargo.toml Cargo.lock pyproject.toml build.rs $(shell find src data -type f 2>/dev/null)
 OLDER_OPENAI := 1.109.1 2.54.0
+OLDER_LIGHTRAG := 1.3.9 1.4.16
+LIGHTRAG_MATRIX := 1.2.6 1.3.5 1.3.9 1.4.6 1.4.9.11 1.4.16 1.5.0 1.5.4 1.5.5
+# Old releases warn of what Python has planned since.
+TEST_LIGHTRAG = PYTHONPATH=.venv/lightrag/$$release $(BIN)/python -m pytest -o filterwarnings=default tests/e2e/test_releases.py
 
 .PHONY: help
 help: ## Show this help
@@ -22,11 +26,17 @@ demo: .venv/.release .venv/.demo-tools ## Meter a real LightRAG and compare with
 build: .venv/.release ## Build the release version into .venv, with the ragmeter command
 
 .PHONY: test
-test: .venv/.test-tools .venv/.dev $(OLDER_OPENAI:%=.venv/openai/%) ## Run every test
+test: .venv/.test-tools .venv/.dev $(OLDER_OPENAI:%=.venv/openai/%) $(OLDER_LIGHTRAG:%=.venv/lightrag/%) ## Run every test
 	tools/servers
 	cargo test --quiet
 	$(BIN)/python -m pytest
 	for release in $(OLDER_OPENAI); do PYTHONPATH=.venv/openai/$$release $(BIN)/python -m pytest tests/e2e/test_openai.py; done
+	for release in $(OLDER_LIGHTRAG); do $(TEST_LIGHTRAG); done
+
+.PHONY: test-matrix
+test-matrix: .venv/.test-tools .venv/.dev $(LIGHTRAG_MATRIX:%=.venv/lightrag/%) ## Meter every generation of LightRAG against the bill
+	$(BIN)/python -m pytest tests/e2e/test_releases.py
+	for release in $(LIGHTRAG_MATRIX); do echo "── LightRAG $$release"; $(TEST_LIGHTRAG); done
 
 .PHONY: kill-rounds
 kill-rounds: .venv/.test-tools .venv/.release ## Kill writers 100 times per database, and stop servers for 20 s
@@ -114,4 +124,9 @@ clean: ## Remove what make made
 # The generations of the OpenAI SDK before the newest, each in a folder of its own beside the environment.
 .venv/openai/%: .venv/.ready
 	$(PIP) --target $@.new openai==$*
+	mv $@.new $@
+
+# The same for LightRAG, whose releases make do with what the newest depends on.
+.venv/lightrag/%: .venv/.test-tools
+	$(PIP) --target $@.new --no-deps lightrag-hku==$*
 	mv $@.new $@

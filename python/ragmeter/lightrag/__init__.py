@@ -9,7 +9,7 @@
 Not here: what the provider's answers mean (the observers see those).
 """
 
-from ragmeter.lightrag.hooks import install, uninstall
+from ragmeter.lightrag.metering import install, uninstall
 from ragmeter.lightrag.tracker import TokenTracker
 from ragmeter.lightrag.wrapper import TokenTrackingLightRAG, create_tracked_lightrag, track_lightrag_operations
 

@@ -10,8 +10,7 @@ from __future__ import annotations
 import weakref
 from typing import TYPE_CHECKING, Any
 
-from ragmeter._native import Scope, count_tokens, current_scope
-from ragmeter.context import within
+from ragmeter._native import count_tokens, current_scope
 from ragmeter.meter import guard
 
 if TYPE_CHECKING:
@@ -32,10 +31,7 @@ class Owners:
         self._of: dict[str, dict[str, str]] = {}
 
     def plan(self, rag: Any, patches: Patches) -> None:
-        """Plan to watch documents come and rows enter the buffers of `rag`."""
-        if hasattr(rag, "process_single_document"):
-            own = type(rag).process_single_document
-            patches.plan(rag, "process_single_document", _document_scope(weakref.ref(rag), own))
+        """Plan to watch rows enter the buffers of `rag`."""
         for name in _STORAGES:
             storage = getattr(rag, name, None)
             if storage is not None:
@@ -48,7 +44,7 @@ class Owners:
                 for row in data.values():
                     content = row.get("content")
                     if isinstance(content, str):
-                        self._note(content, labels)
+                        self._note(content, labels if "document" in labels else _with_document_of(row, labels))
             return await own(storage_ref(), data, *args, **kwargs)
 
         return upsert
@@ -92,14 +88,9 @@ def _current_labels() -> dict[str, str]:
     return {name: labels[name] for name in _LABELS if name in labels}
 
 
-def _document_scope(rag_ref: weakref.ref[Any], own: Callable[..., Any]) -> Callable[..., Any]:
-    """Wrap the processing of one document: its calls carry its labels."""
-
-    async def process_single_document(*args: Any, **kwargs: Any) -> Any:
-        status = kwargs.get("status_doc")
-        labels = {name: getattr(status, name, None) for name in ("track_id", "file_path")}
-        scope = Scope(None, current_scope(), document=kwargs.get("doc_id"), **labels)
-        with within(scope):
-            return await own(rag_ref(), *args, **kwargs)
-
-    return process_single_document
+def _with_document_of(row: dict[str, Any], labels: dict[str, str]) -> dict[str, str]:
+    """Add what a row says of its document, where nobody else has said it: chunks that users bring along."""
+    document, file_path = row.get("full_doc_id"), row.get("file_path")
+    if not document:
+        return labels
+    return {**labels, "document": document, **({"file_path": file_path} if file_path else {})}

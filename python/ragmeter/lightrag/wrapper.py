@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ragmeter.context import run
 from ragmeter.lightrag.billing import bill, bill_after
-from ragmeter.lightrag.hooks import held
+from ragmeter.lightrag.metering import held
 from ragmeter.lightrag.tracker import TokenTracker, listener_of
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ class TokenTrackingLightRAG:
             async def operation(*args: Any, **kwargs: Any) -> Any:
                 with held(self._rag), run(name, listeners=[listener_of(self._tracker)]) as current:
                     try:
-                        answer = await method(*args, **kwargs)
+                        answer = await getattr(self._rag, name)(*args, **kwargs)
                     except BaseException:
                         bill(current, name)
                         raise
@@ -97,7 +97,7 @@ class TokenTrackingLightRAG:
             def operation(*args: Any, **kwargs: Any) -> Any:
                 with held(self._rag), run(name, listeners=[listener_of(self._tracker)]) as current:
                     try:
-                        answer = method(*args, **kwargs)
+                        answer = getattr(self._rag, name)(*args, **kwargs)
                     except BaseException:
                         bill(current, name)
                         raise

@@ -1,0 +1,192 @@
+"""What must hold on every release of LightRAG that hooks fit, whichever of them is installed."""
+
+import asyncio
+import dataclasses
+
+import lightrag.operate
+import openai
+import pytest
+from lightrag import LightRAG, QueryParam, utils
+from lightrag.llm.openai import openai_complete_if_cache, openai_embed
+
+import ragmeter
+from ragmeter.lightrag import TokenTracker, install, track_lightrag_operations, uninstall
+from ragmeter.testing import documents
+from ragmeter.tokens import get_encoding
+
+TEXTS = {
+    name: text.replace("\n\n", f" MARK-{number}\n\n") + f" MARK-{number}"
+    for number, (name, text) in enumerate(documents().items())
+}
+"""Four documents; every piece of one carries its marker."""
+
+MARKER_OF = {name: f"MARK-{number}" for number, name in enumerate(TEXTS)}
+
+
+SUMMARIES = {"force_llm_summary_on_merge": 3, "entity_summary_to_max_tokens": 60}
+"""So that short texts have summaries too, in new releases and in old ones."""
+
+
+def fields(cls, **values):
+    """Those of the values that this release knows."""
+    known = {field.name for field in dataclasses.fields(cls)}
+    return {name: value for name, value in values.items() if name in known}
+
+
+def model(server):
+    async def complete(prompt, system_prompt=None, history_messages=(), **kwargs):
+        access = {"base_url": server.base_url, "api_key": "any"}
+        return await openai_complete_if_cache(
+            "gpt-4o-mini", prompt, system_prompt, list(history_messages), **access, **kwargs
+        )
+
+    return complete
+
+
+@pytest.fixture
+async def make(server, tmp_path):
+    made = []
+
+    async def embed(texts):
+        access = {"base_url": server.base_url, "api_key": "any"}
+        return await getattr(openai_embed, "func", openai_embed)(texts, model="text-embedding-3-small", **access)
+
+    async def make(**options):
+        values = {"workspace": tmp_path.name, "enable_llm_cache": False, **SUMMARIES, **options}
+        if hasattr(utils, "Tokenizer"):
+            values["tokenizer"] = utils.Tokenizer("o200k_base", get_encoding("o200k_base"))
+        else:
+            utils.ENCODER = get_encoding("o200k_base")
+        rag = LightRAG(
+            working_dir=str(tmp_path),
+            llm_model_func=model(server),
+            llm_model_name="gpt-4o-mini",
+            embedding_func=utils.EmbeddingFunc(
+                embedding_dim=server.dimensions, func=embed, **fields(utils.EmbeddingFunc, max_token_size=8192)
+            ),
+            **fields(LightRAG, **values),
+        )
+        await rag.initialize_storages()
+        from lightrag.kg import shared_storage
+
+        if hasattr(shared_storage, "initialize_pipeline_status"):
+            await shared_storage.initialize_pipeline_status()
+        made.append(rag)
+        return rag
+
+    yield make
+    for rag in made:
+        await rag.finalize_storages()
+
+
+@pytest.fixture(autouse=True)
+def nothing_goes_wrong():
+    errors = ragmeter.health()["errors"]
+    yield
+    assert ragmeter.health()["errors"] == errors
+
+
+async def ask(rag, question, mode="naive", **options):
+    param = QueryParam(mode=mode, **fields(QueryParam, enable_rerank=False), **options)
+    answer = await rag.aquery(question, param=param)
+    return answer if isinstance(answer, str) else "".join([part async for part in answer])
+
+
+def total(bills):
+    return sum(bill.total_tokens for bill in bills)
+
+
+def spent(parts):
+    return sum(part.usage.total_tokens or 0 for part in parts)
+
+
+async def test_the_meter_equals_the_bill_to_the_token(server, make):
+    rag = await make()
+    unattributed = ragmeter.health()["unattributed"]
+    tracker = TokenTracker()
+    async with track_lightrag_operations(rag, tracker) as tracked:
+        await tracked.ainsert(list(TEXTS.values()), file_paths=list(TEXTS))
+        run = ragmeter.current_run()
+
+    billed = server.totals()
+    usage = tracker.get_usage()
+    assert (usage["prompt_tokens"], usage["completion_tokens"], usage["call_count"]) == (
+        billed.prompt_tokens, billed.completion_tokens, billed.model_calls,
+    )  # fmt: skip
+    assert (usage["embedding_tokens"], usage["embedding_calls"]) == (billed.embedding_tokens, billed.embedding_calls)
+    assert usage["origin"] == "reported"
+
+    by_file = run.by("file_path")
+    assert set(by_file) == set(TEXTS)
+    assert spent(by_file.values()) == spent(run.by("document").values()) == total(server.bills)
+    assert sum(part.calls for part in by_file.values()) == len(server.bills)
+    assert len(run.by("document")) == len(TEXTS)
+    status = await rag.doc_status.get_by_id(next(iter(run.by("document"))))
+    assert set(run.by("track_id")) == {status.get("track_id")}
+
+    by_role = run.by("file_path", "role")
+    for name, marker in MARKER_OF.items():
+        for role in ("extract", "glean"):
+            bills = [bill for bill in server.bills_for(marker) if bill.role == role]
+            assert bills
+            assert (by_role[name, role].calls, by_role[name, role].usage.total_tokens) == (len(bills), total(bills))
+    for role in ("extract", "glean", "summary", "embedding"):
+        bills = [bill for bill in server.bills if bill.role == role]
+        assert bills
+        assert spent([run.by("role")[role]]) == total(bills)
+
+    server.reset()
+    asked = [("naive", False), ("local", True), ("global", False), ("hybrid", True), ("mix", False)]
+    asked.append(("bypass" if "bypass" in str(QueryParam.__annotations__["mode"]) else "naive", True))
+
+    async def one(number, mode, stream):
+        with ragmeter.run() as run:
+            await ask(tracked, f"What does Scrooge think of Christmas? MARK-q{number}", mode, stream=stream)
+        return f"MARK-q{number}", run
+
+    tracker.reset()
+    for marker, run in await asyncio.gather(*(one(number, *how) for number, how in enumerate(asked))):
+        bills = server.bills_for(marker)
+        assert (run.calls, run.usage.total_tokens) == (len(bills), total(bills))
+        roles = {"other": "query"}  # what a question past the graph is to the server
+        assert set(run.by("role")) == {roles.get(bill.role, bill.role) for bill in bills}
+    billed, usage = server.totals(), tracker.get_usage()
+    assert (usage["total_tokens"], usage["call_count"], usage["embedding_tokens"], usage["embedding_calls"]) == (
+        billed.total_tokens, billed.model_calls, billed.embedding_tokens, billed.embedding_calls,
+    )  # fmt: skip
+    assert ragmeter.health()["unattributed"] == unattributed
+
+
+def snapshot(rag):
+    """Every object that ragmeter could have touched, by identity."""
+    owners = {"rag": rag, "embedding": rag.embedding_func, **vars(rag)}
+    owners |= {f"role {role}": state for role, state in getattr(rag, "_role_llm_states", {}).items()}
+    owners |= {cls.__name__: cls for cls in (openai.OpenAI, openai.AsyncOpenAI, LightRAG)}
+    owners |= {name: getattr(lightrag, name) for name in ("lightrag", "operate", "utils")}
+    found = {
+        (name, key): value
+        for name, owner in owners.items()
+        if isinstance(owner, type) or (hasattr(owner, "__dict__") and not callable(owner))
+        for key, value in vars(owner).items()
+    }
+    return found | {("config", key): value for key, value in rag.llm_response_cache.global_config.items()}
+
+
+async def test_afterwards_everything_is_the_very_object_that_it_was(server, make):
+    rag = await make()
+    before = snapshot(rag)
+    install(rag)
+    during = snapshot(rag)
+    with ragmeter.run() as run:
+        await rag.ainsert("Alice met the White Rabbit. The White Rabbit ran to London.")
+        await ask(rag, "Say it plainly")
+    uninstall(rag)
+    ragmeter.uninstrument()
+    after = snapshot(rag)
+    touched = {key for key in before.keys() | during.keys() if before.get(key) is not during.get(key)}
+    assert touched
+    assert not {key for key in touched if before.get(key) is not after.get(key)}
+    assert run.calls == len(server.bills)
+    metered = len(server.bills)
+    await ask(rag, "Say it plainly")
+    assert run.calls == metered < len(server.bills)
