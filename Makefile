@@ -9,9 +9,9 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 RUST := Cargo.toml Cargo.lock pyproject.toml build.rs $(shell find src data -type f 2>/dev/null)
 OLDER_OPENAI := 1.109.1 2.54.0
-OLDER_LIGHTRAG := 1.3.9 1.4.16
+OLDER_LIGHTRAG := 1.4.6 1.4.16
 LIGHTRAG_MATRIX := 1.2.6 1.3.5 1.3.9 1.4.6 1.4.9.11 1.4.16 1.5.0 1.5.4 1.5.5
-# Old releases warn of what Python has planned since.
+# Old releases warn of what Python has planned since; those up to 1.3.9 install graspologic by themselves.
 TEST_LIGHTRAG = PYTHONPATH=.venv/lightrag/$$release $(BIN)/python -m pytest -o filterwarnings=default tests/e2e/test_releases.py
 
 .PHONY: help
@@ -127,6 +127,6 @@ clean: ## Remove what make made
 	mv $@.new $@
 
 # The same for LightRAG, whose releases make do with what the newest depends on.
-.venv/lightrag/%: .venv/.test-tools
+.venv/lightrag/%: | .venv/.test-tools
 	$(PIP) --target $@.new --no-deps lightrag-hku==$*
 	mv $@.new $@

@@ -10,7 +10,7 @@ from lightrag import LightRAG, QueryParam, utils
 from lightrag.llm.openai import openai_complete_if_cache, openai_embed
 
 import ragmeter
-from ragmeter.lightrag import TokenTracker, install, track_lightrag_operations, uninstall
+from ragmeter.lightrag import TokenTracker, TokenTrackingLightRAG, install, track_lightrag_operations, uninstall
 from ragmeter.testing import documents
 from ragmeter.tokens import get_encoding
 
@@ -51,7 +51,7 @@ async def make(server, tmp_path):
         access = {"base_url": server.base_url, "api_key": "any"}
         return await getattr(openai_embed, "func", openai_embed)(texts, model="text-embedding-3-small", **access)
 
-    async def make(**options):
+    async def make(complete=None, **options):
         values = {"workspace": tmp_path.name, "enable_llm_cache": False, **SUMMARIES, **options}
         if hasattr(utils, "Tokenizer"):
             values["tokenizer"] = utils.Tokenizer("o200k_base", get_encoding("o200k_base"))
@@ -59,7 +59,7 @@ async def make(server, tmp_path):
             utils.ENCODER = get_encoding("o200k_base")
         rag = LightRAG(
             working_dir=str(tmp_path),
-            llm_model_func=model(server),
+            llm_model_func=complete or model(server),
             llm_model_name="gpt-4o-mini",
             embedding_func=utils.EmbeddingFunc(
                 embedding_dim=server.dimensions, func=embed, **fields(utils.EmbeddingFunc, max_token_size=8192)
@@ -190,3 +190,105 @@ async def test_afterwards_everything_is_the_very_object_that_it_was(server, make
     metered = len(server.bills)
     await ask(rag, "Say it plainly")
     assert run.calls == metered < len(server.bills)
+
+
+async def test_who_enqueued_a_document_pays_for_it_whoever_processes_it(server, make):
+    rag = await make()
+    names = list(TEXTS)
+    spending = {}
+
+    async def insert(*mine):
+        async with track_lightrag_operations(rag, wait=True) as tracked:
+            await tracked.ainsert([TEXTS[name] for name in mine], file_paths=list(mine))
+            spending[mine] = ragmeter.current_run()
+
+    async def insert_meanwhile(*mine):
+        while not server.bills:
+            await asyncio.sleep(0.01)
+        await insert(*mine)
+
+    with ragmeter.run() as whole:
+        await asyncio.gather(insert(*names[:2]), insert_meanwhile(*names[2:]))
+    for mine, run in spending.items():
+        assert set(run.by("file_path")) == set(mine)
+        assert len(run.by("track_id")) == 1
+        for name in mine:
+            bills = [bill for bill in server.bills_for(MARKER_OF[name]) if bill.role in {"extract", "glean"}]
+            found = run.by("file_path", "role")
+            assert spent([found[name, "extract"], found[name, "glean"]]) == total(bills)
+    assert spent([run.totals for run in spending.values()]) == spent([whole.totals]) == total(server.bills)
+
+
+async def test_waiting_needs_a_loop(make):
+    rag = await make()
+    with pytest.raises(TypeError, match="wait=True"):
+        track_lightrag_operations(rag, wait=True).__enter__()
+
+
+async def test_a_document_that_failed_says_which_attempt_at_it_a_call_was(server, make):
+    ask_model, calls = model(server), []
+
+    async def complete(prompt, **kwargs):
+        answer = await ask_model(prompt, **kwargs)
+        calls.append(answer)
+        if len(calls) == 1:
+            raise LookupError("mine")  # paid for, and of no use
+        return answer
+
+    rag = await make(complete)
+    name = next(iter(TEXTS))
+    with ragmeter.run(keep_calls=1000) as run:
+        async with track_lightrag_operations(rag) as tracked:
+            await tracked.ainsert(TEXTS[name], file_paths=name)
+            if hasattr(rag, "apipeline_reset_failed_for_scan"):
+                await rag.apipeline_reset_failed_for_scan("again")
+            await tracked.apipeline_process_enqueue_documents()
+    assert {(call.labels["file_path"], call.attempt) for call in run.calls_list()} == {(name, 1), (name, 2)}
+    assert len(run.by("document")) == 1
+    assert spent([run.totals]) == total(server.bills)
+
+
+async def test_chunks_that_users_bring_belong_to_their_document(server, make):
+    rag = await make()
+    pieces = next(iter(TEXTS.values())).split("\n\n")[:3]
+    with ragmeter.run() as run:
+        async with track_lightrag_operations(rag) as tracked:
+            await tracked.ainsert_custom_chunks("\n\n".join(pieces), pieces, "my-document")
+            assert "document" not in ragmeter.current_scope().labels
+    assert set(run.by("document")) == {"my-document"}
+    assert set(run.by("role")) >= {"extract", "embedding"}
+    assert spent([run.totals]) == total(server.bills) > 0
+
+
+async def test_what_is_rebuilt_without_a_document_is_paid_by_it(server, make):
+    rag = await make(enable_llm_cache=True)
+    names = list(TEXTS)
+    tracker = TokenTracker()
+    tracked = TokenTrackingLightRAG(rag, tracker)
+    await tracked.ainsert([TEXTS[name] for name in names], file_paths=names)
+    gone = next(document for document, file_path in tracker.by("document", "file_path") if file_path == names[0])
+    server.reset()
+    tracker.reset()
+    await tracked.adelete_by_doc_id(gone)
+    assert server.bills
+    assert set(tracker.by("document")) == {gone}
+    assert set(tracker.by("file_path")) == {names[0]}
+    assert spent([tracker.run.totals]) == total(server.bills)
+
+
+@pytest.mark.skipif(not fields(QueryParam, model_func=None), reason="questions bring no model function")
+async def test_a_model_function_that_a_question_brings_is_metered(server, make):
+    rag = await make()
+    await rag.ainsert(TEXTS["alice-in-wonderland.txt"])
+    server.reset()
+    tracked = TokenTrackingLightRAG(rag)
+    ask_model = model(server)
+
+    async def own(prompt, _priority=None, **kwargs):
+        return await ask_model(prompt, **kwargs)
+
+    for mode in ("mix", "bypass"):
+        await ask(tracked, "Whom did Alice follow?", mode, model_func=own)
+    assert set(tracked.get_token_tracker().by("role")) == {"keyword", "embedding", "query"}
+    usage = tracked.get_token_tracker().get_usage()
+    assert (usage["total_tokens"], usage["call_count"]) == (server.totals().total_tokens, server.totals().model_calls)

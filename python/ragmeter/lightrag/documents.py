@@ -7,6 +7,7 @@ the documents of others: who enqueued a document pays for it, whichever insert h
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import functools
 import inspect
@@ -28,6 +29,9 @@ __all__ = ["Documents", "attempt_here"]
 
 _IN_WORK = frozenset({"parsing", "analyzing", "processing"})
 _OVER = frozenset({"processed", "failed"})
+
+_PAUSE = 0.1
+"""Seconds between two looks at documents that are waited for."""
 
 _CONTAINED = ("ainsert_custom_chunks", "arollback_failed_custom_chunk_patches")
 """Public methods that write the status of a document in their caller's own task, which goes on to other things."""
@@ -52,6 +56,7 @@ class Documents:
         self._payers: dict[str, Scope] = {}
         self._failures: dict[str, int] = {}
         self._working: set[str] = set()
+        self._promises: list[tuple[Run, Callable[[], None]]] = []
 
     def plan(self, rag: Any, patches: Patches) -> None:
         """Plan to watch the documents of `rag` come and go."""
@@ -69,9 +74,34 @@ class Documents:
         """Return the documents that were enqueued in `run`, or in a run inside it, and are not done."""
         return [document for document, payer in list(self._payers.items()) if _inside(payer.run, run)]
 
-    def done(self, document: str) -> None:
-        """Forget who enqueued a document."""
-        self._payers.pop(document, None)
+    async def over(self, run: Run, status: Any) -> None:
+        """Return when every document that was enqueued in `run` is processed or has failed, in whatever process.
+
+        Args:
+            run: The run.
+            status: LightRAG's storage of the status of documents, for those that another process works on.
+        """
+        while waiting := self.waiting(run):
+            for document in waiting:
+                row = await status.get_by_id(document)
+                if document not in self._working and (not row or _status(row) in _OVER):
+                    self._done(document)
+            await asyncio.sleep(_PAUSE)
+
+    def when_over(self, run: Run, function: Callable[[], None]) -> None:
+        """Call `function` when every document that was enqueued in `run` is done; now, if all are."""
+        if self.waiting(run):
+            self._promises.append((run, function))
+        else:
+            function()
+
+    def _done(self, document: str) -> None:
+        if self._payers.pop(document, None) is None:
+            return
+        due = [promise for promise in self._promises if not self.waiting(promise[0])]
+        self._promises = [promise for promise in self._promises if promise not in due]
+        for _, function in due:
+            function()
 
     def _upsert(self, status_ref: weakref.ref[Any], own: Callable[..., Any]) -> Callable[..., Any]:
         # No coroutine function: what it puts in force must be in force for its caller, wherever that awaits it.
@@ -84,8 +114,7 @@ class Documents:
         return upsert
 
     def _note(self, document: str, row: dict[str, Any], *, alone: bool) -> None:
-        status = row.get("status")
-        status = getattr(status, "value", status)
+        status = _status(row)
         if status == "pending":
             scope = current_scope()
             if scope is not None and scope.run is not None:
@@ -98,7 +127,7 @@ class Documents:
             else:
                 self._failures.pop(document, None)
             if document not in self._working:
-                self.done(document)
+                self._done(document)
 
     def _put_in_force(self, document: str, row: dict[str, Any]) -> None:
         """Label what the task here does from now on: LightRAG works on one document in it, or on one after another."""
@@ -131,7 +160,7 @@ class Documents:
                     return await own(rag_ref(), *args, **kwargs)
             finally:
                 self._working.discard(document)
-                self.done(document)
+                self._done(document)
 
         return process_single_document
 
@@ -187,6 +216,11 @@ class _work(contextlib.AbstractContextManager[None]):  # noqa: N801 - reads as a
 def _scope(document: str, field: Callable[[str], Any], around: Scope | None) -> Scope:
     labels = {name: field(name) or None for name in ("track_id", "file_path")}
     return Scope(None, around, document=document, **labels)
+
+
+def _status(row: Any) -> str | None:
+    status = row.get("status") if isinstance(row, dict) else _attribute(row, "status")
+    return getattr(status, "value", status)
 
 
 def _attribute(row: Any, name: str) -> Any:

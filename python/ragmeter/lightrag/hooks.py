@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from ragmeter._native import Scope, current_scope
 from ragmeter.context import within
+from ragmeter.lightrag.documents import attempt_here
 from ragmeter.meter import guard
 from ragmeter.observe.estimate import estimate_chat, estimate_texts
 from ragmeter.witness import OpenCall
@@ -111,7 +112,15 @@ def model_call(role: str | None, model: str | None, _: Any, args: Any, kwargs: A
         sent += [message.get("content") for message in history or ()]
         return estimate_chat(sent, delivered, model)
 
-    return _Ticket(scope, OpenCall(scope, operation="chat", model=model), guess)
+    return _Ticket(scope, _open(scope, operation="chat", model=model), guess)
+
+
+def _open(scope: Scope, **labels: str | None) -> OpenCall:
+    call = OpenCall(scope, **labels)
+    attempt = attempt_here()
+    if attempt > 1:
+        call.labels["attempt"] = attempt
+    return call
 
 
 def _role_of(kwargs: dict[str, Any]) -> str:
@@ -128,7 +137,7 @@ def embedding_call(model: str | None, outer: Any, args: Any, kwargs: Any) -> _Ti
     scope = Scope(None, current_scope(), role="embedding")
     texts = list(args[0] if args else kwargs.get("texts", ()))
     owners: Owners = outer.ragmeter_owners
-    call = OpenCall(scope, operation="embeddings", model=model)
+    call = _open(scope, operation="embeddings", model=model)
     call.shares = owners.shares(texts)
 
     def guess(delivered: str | None) -> Usage:  # noqa: ARG001 - it delivers no text

@@ -42,6 +42,8 @@ class Exchange:
             call.observed = True
             call.exchanges.append(self)
             self._shares = call.shares
+            if "attempt" in call.labels:
+                self.labels["attempt"] = call.labels["attempt"]
 
     def over(self, usage: Usage | None, delivered: str | None = None) -> None:
         """Record the answer. Only the first word counts; a later one is ignored.
