@@ -37,7 +37,7 @@ class OpenCall:
             knows nothing; nobody else needs to.
         exchanges: The requests that observers have seen begin.
         heard: What observers recorded for it, one Usage for each request that they saw end.
-        shares: Who shares it, labels and weights; None if nobody does.
+        shares: Who shares it: labels, weights and scopes; None if nobody does.
     """
 
     __slots__ = ("_before", "_closed", "_told", "exchanges", "heard", "labels", "observed", "scope", "shares")
@@ -48,7 +48,7 @@ class OpenCall:
         self.observed = False
         self.exchanges: list[Exchange] = []
         self.heard: list[Usage] = []
-        self.shares: list[tuple[dict[str, str], int]] | None = None
+        self.shares: list[tuple[dict[str, str], int, Scope | None]] | None = None
         self._told: list[Usage] = []
         self._closed = False
         self._before: OpenCall | None = None
@@ -88,5 +88,9 @@ class OpenCall:
             return
         for usage in self._told:
             record(usage, scope=self.scope, shares=self.shares, **self.labels)
-        if estimate is not None and not self._told:
-            record_later(self.scope, lambda: record(estimate(), scope=self.scope, shares=self.shares, **self.labels))
+        if estimate is None or self._told:
+            return
+        if self.shares is not None:  # it may count in runs that nobody would ask here
+            record(estimate(), scope=self.scope, shares=self.shares, **self.labels)
+        else:
+            record_later(self.scope, lambda: record(estimate(), scope=self.scope, **self.labels))

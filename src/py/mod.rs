@@ -29,7 +29,7 @@ mod _native {
         LedgerError, PyLedger, PyListening, after_fork_in_parent, before_fork, listen_to_all, set_ledger_notice,
     };
     #[pymodule_export]
-    use super::meter::{after_fork, count_error, health, record, record_later, record_tokens};
+    use super::meter::{after_fork, count_error, health, record, record_cache_hit, record_later, record_tokens};
     #[pymodule_export]
     use super::patch::PyPatches;
     #[pymodule_export]

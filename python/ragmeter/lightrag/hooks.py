@@ -138,7 +138,7 @@ def embedding_call(model: str | None, outer: Any, args: Any, kwargs: Any) -> _Ti
     texts = list(args[0] if args else kwargs.get("texts", ()))
     owners: Owners = outer.ragmeter_owners
     call = _open(scope, operation="embeddings", model=model)
-    call.shares = owners.shares(texts)
+    call.shares = owners.shares(texts, role="embedding")
 
     def guess(delivered: str | None) -> Usage:  # noqa: ARG001 - it delivers no text
         return estimate_texts(texts, model)
