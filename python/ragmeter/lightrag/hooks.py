@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from ragmeter._native import Scope, current_scope
 from ragmeter.context import within
+from ragmeter.lightrag.cache import remember
 from ragmeter.lightrag.documents import attempt_here
 from ragmeter.meter import guard
 from ragmeter.observe.estimate import estimate_chat, estimate_texts
@@ -112,7 +113,8 @@ def model_call(role: str | None, model: str | None, _: Any, args: Any, kwargs: A
         sent += [message.get("content") for message in history or ()]
         return estimate_chat(sent, delivered, model)
 
-    return _Ticket(scope, _open(scope, operation="chat", model=model), guess)
+    call = _open(scope, operation="chat", model=model)
+    return _Ticket(scope, call, guess, remember(call, role))
 
 
 def _open(scope: Scope, **labels: str | None) -> OpenCall:

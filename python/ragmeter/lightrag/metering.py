@@ -8,7 +8,7 @@ import inspect
 import threading
 from typing import TYPE_CHECKING, Any
 
-from ragmeter.lightrag import one_queue, roles
+from ragmeter.lightrag import cache, one_queue, roles
 from ragmeter.lightrag.documents import Documents
 from ragmeter.lightrag.families import family
 from ragmeter.lightrag.hooks import embedding_call, layered, rerank_call, stand_in
@@ -39,6 +39,7 @@ def install(rag: Any) -> None:
             _observe()
         if hooks.holders == 0:
             hooks.patches.apply()
+            cache.hold()
         hooks.holders += 1
 
 
@@ -49,6 +50,7 @@ def uninstall(rag: Any) -> None:
         if hooks is not None and hooks.holders > 0:
             hooks.holders -= 1
             if hooks.holders == 0:
+                cache.release()
                 hooks.remove(rag)
 
 
