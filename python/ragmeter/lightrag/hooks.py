@@ -13,7 +13,6 @@ The hooks fit releases with one queue a role (1.5.0 and later). Others are refus
 from __future__ import annotations
 
 import functools
-import importlib.util
 import inspect
 import threading
 import weakref
@@ -21,9 +20,10 @@ from typing import TYPE_CHECKING, Any
 
 from ragmeter._native import Scope, current_scope
 from ragmeter.context import within
+from ragmeter.lightrag.offer import offering
 from ragmeter.lightrag.owners import Owners
 from ragmeter.meter import guard
-from ragmeter.observe import instrument, instrumented
+from ragmeter.observe import instrument
 from ragmeter.observe.estimate import estimate_chat, estimate_texts
 from ragmeter.observe.patch import Patches
 from ragmeter.witness import OpenCall
@@ -58,7 +58,7 @@ def install(rag: Any) -> None:
         hooks = _hooks_of(rag)
         if hooks is None or (hooks.holders == 0 and not hooks.patches.fit()):
             hooks = _Hooks(rag)
-            _observe()
+            instrument()  # whatever SDK its model functions call
         if hooks.holders == 0:
             hooks.patches.apply()
         hooks.holders += 1
@@ -87,12 +87,6 @@ class held:  # noqa: N801 - reads as a verb
 
     def __exit__(self, *exc_info: object) -> None:
         uninstall(self._rag)
-
-
-def _observe() -> None:
-    """Switch on the observer of the SDK that LightRAG's bindings use, if it is there."""
-    if "openai" not in instrumented() and importlib.util.find_spec("openai") is not None:
-        instrument("openai")
 
 
 def _hooks_of(rag: Any) -> _Hooks | None:
@@ -288,6 +282,8 @@ def _outer(queued: Function, open_ticket: Callable[[Any, Any, Any], _Ticket]) ->
 
 
 def _inner(raw: Function) -> Function:
+    raw = offering(raw)
+
     @functools.wraps(raw)
     async def inner(*args: Any, **kwargs: Any) -> Any:
         ticket = kwargs.pop(_TICKET, None)
@@ -301,7 +297,7 @@ def _inner(raw: Function) -> Function:
                 ticket.call.close(None)  # it may have told a tracker before it failed
             raise
         if hasattr(result, "__aiter__"):
-            return result if ticket.call.observed else _watched(result, ticket)
+            return _watched(result, ticket)
         with guard("closing a LightRAG call"):
             ticket.done()
             ticket.call.close(lambda: ticket.estimate(result if isinstance(result, str) else None))
@@ -311,10 +307,20 @@ def _inner(raw: Function) -> Function:
 
 
 async def _watched(stream: Any, ticket: _Ticket) -> AsyncIterator[Any]:
-    """Pass on a stream that no observer has seen; at its end, or when the reader leaves, its call is recorded."""
+    """Pass on a stream. It may send its request when it is first read, and tell a tracker at its end.
+
+    What it does is done in the scope of its call. At its end, or when the reader leaves, the call is recorded, if no
+    observer has seen it.
+    """
     delivered: list[str] = []
+    pieces = aiter(stream)
     try:
-        async for piece in stream:
+        while True:
+            with within(ticket.scope), ticket.call:
+                try:
+                    piece = await anext(pieces)
+                except StopAsyncIteration:
+                    break
             if isinstance(piece, str):
                 delivered.append(piece)
             yield piece
