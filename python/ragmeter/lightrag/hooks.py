@@ -20,6 +20,7 @@ from ragmeter._native import Scope, current_scope
 from ragmeter.context import within
 from ragmeter.lightrag.cache import remember
 from ragmeter.lightrag.documents import attempt_here
+from ragmeter.lightrag.offer import offering
 from ragmeter.meter import guard
 from ragmeter.observe.estimate import estimate_chat, estimate_texts
 from ragmeter.witness import OpenCall
@@ -172,6 +173,8 @@ def _outer(queued: Function, open_ticket: OpenTicket) -> Function:
 
 
 def _inner(raw: Function) -> Function:
+    raw = offering(raw)
+
     @functools.wraps(raw)
     async def inner(*args: Any, **kwargs: Any) -> Any:
         ticket = kwargs.pop(_TICKET, None)
@@ -185,7 +188,7 @@ def _inner(raw: Function) -> Function:
                 ticket.call.close(None)  # it may have told a tracker before it failed
             raise
         if hasattr(result, "__aiter__"):
-            return result if ticket.call.observed else _watched(result, ticket)
+            return _watched(result, ticket)
         with guard("closing a LightRAG call"):
             ticket.done()
             ticket.call.close(lambda: ticket.estimate(result if isinstance(result, str) else None))
@@ -195,10 +198,20 @@ def _inner(raw: Function) -> Function:
 
 
 async def _watched(stream: Any, ticket: _Ticket) -> AsyncIterator[Any]:
-    """Pass on a stream that no observer has seen; at its end, or when the reader leaves, its call is recorded."""
+    """Pass on a stream. It may send its request when it is first read, and tell a tracker at its end.
+
+    What it does is done in the scope of its call. At its end, or when the reader leaves, the call is recorded, if no
+    observer has seen it.
+    """
     delivered: list[str] = []
+    pieces = aiter(stream)
     try:
-        async for piece in stream:
+        while True:
+            with within(ticket.scope), ticket.call:
+                try:
+                    piece = await anext(pieces)
+                except StopAsyncIteration:
+                    break
             if isinstance(piece, str):
                 delivered.append(piece)
             yield piece

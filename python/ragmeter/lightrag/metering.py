@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import importlib.util
 import inspect
 import threading
 from typing import TYPE_CHECKING, Any
@@ -13,7 +12,7 @@ from ragmeter.lightrag.documents import Documents
 from ragmeter.lightrag.families import family
 from ragmeter.lightrag.hooks import embedding_call, layered, rerank_call, stand_in
 from ragmeter.lightrag.owners import Owners
-from ragmeter.observe import instrument, instrumented
+from ragmeter.observe import instrument
 from ragmeter.observe.patch import Patches
 
 if TYPE_CHECKING:
@@ -36,7 +35,7 @@ def install(rag: Any) -> None:
         hooks = _hooks_of(rag)
         if hooks is None or (hooks.holders == 0 and not hooks.patches.fit()):
             hooks = _Hooks(rag)
-            _observe()
+            instrument()  # whatever SDK its model functions call
         if hooks.holders == 0:
             hooks.patches.apply()
             cache.hold()
@@ -73,12 +72,6 @@ def documents_of(rag: Any) -> Documents | None:
     """Return the documents of a LightRAG that is or was metered."""
     hooks = _hooks_of(rag)
     return hooks.documents if hooks is not None else None
-
-
-def _observe() -> None:
-    """Switch on the observer of the SDK that LightRAG's bindings use, if it is there."""
-    if "openai" not in instrumented() and importlib.util.find_spec("openai") is not None:
-        instrument("openai")
 
 
 def _hooks_of(rag: Any) -> _Hooks | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import inspect
 from typing import TYPE_CHECKING, Any
 
@@ -95,7 +96,8 @@ def install(*, keep_calls: int = 0, on_run: Callable[[Any], object] | None = Non
 
     threads.install(_replaced)
     before = instrumented()
-    instrument()
+    if importlib.util.find_spec("openai") is not None:
+        instrument("openai")
     _observed.update(instrumented() - before)
     _canvas_hook.append(canvas)
     arrival.when_imported("agent.canvas", canvas)
