@@ -68,7 +68,7 @@ RAGFLOW_BIN := .venv/ragflow/bin
 .PHONY: test-ragflow
 test-ragflow: .venv/ragflow/.ready .venv/.maturin ## Test against a real RAGFlow: make test-ragflow RAGFLOW=path/to/checkout
 	test -f "$(RAGFLOW)/common/token_utils.py" || { echo "RAGFLOW=path/to/checkout is needed" >&2; exit 2; }
-	$(BIN)/maturin build --quiet --release -i $(RAGFLOW_BIN)/python --out .venv/ragflow/wheel --target-dir target/ragflow
+	$(BIN)/maturin build --quiet -i $(RAGFLOW_BIN)/python --out .venv/ragflow/wheel --target-dir target/ragflow
 	$(RAGFLOW_BIN)/pip install --quiet --disable-pip-version-check --force-reinstall --no-deps .venv/ragflow/wheel/*.whl
 	RAGFLOW="$(realpath $(RAGFLOW))" $(RAGFLOW_BIN)/python -m pytest --noconftest -q -o filterwarnings=default tests/ragflow/real_checkout.py
 
