@@ -31,6 +31,7 @@ def import_host():
         "tools": "agent.tools.base",
         "canvas": "agent.canvas",
         "canvas_service": "api.db.services.canvas_service",
+        "dialog_service": "api.db.services.dialog_service",
     }
     return SimpleNamespace(**{name: importlib.import_module(page) for name, page in pages.items()})
 

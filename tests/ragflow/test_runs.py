@@ -39,8 +39,8 @@ class Kit:
             "acme", {"llm_name": name, "llm_factory": "OpenAI"}, mdl or self.model(), **more
         )
 
-    def canvas(self, *works, id_="canvas-1"):
-        canvas = self.host.canvas.Canvas(id_, "acme", {})
+    def canvas(self, *works, id_="canvas-1", **more):
+        canvas = self.host.canvas.Canvas({}, "acme", canvas_id=id_, **more)
         for at, work in enumerate(works):
             canvas.components[f"c{at}"] = {"obj": self.host.base.ComponentBase(canvas, f"c{at}", work)}
         return canvas
@@ -102,6 +102,12 @@ async def until(condition):
             return
         await asyncio.sleep(0.01)
     raise AssertionError("it did not happen")
+
+
+async def collect(source, events):
+    """Add to `events` what comes before an exception too."""
+    async for event in source:
+        events.append(event)
 
 
 async def chat(bundle, text=ASK):
@@ -308,6 +314,60 @@ async def test_o_a_model_that_raises_after_a_round_was_billed(kit):
     events = await kit.run(work)
     assert events[-1]["data"]["error"] == "out of tools"
     kit.assert_exact(events)
+
+
+async def test_o_the_last_event_of_a_failed_run_tells_the_usage(kit):
+    bundle = kit.bundle()
+
+    async def fail(component):
+        await chat(bundle)
+        raise RuntimeError("out of tools")
+
+    async def work(component):
+        await chat(bundle)
+
+    events = await kit.run(work, fail, work)
+    assert [event["data"].get("error") for event in events if "usage" in event["data"]] == ["out of tools", None]
+    kit.assert_exact(events)
+
+
+async def test_o_a_run_that_raises_tells_the_usage_in_an_event_more(kit):
+    bundle, events = kit.bundle(), []
+
+    async def work(component):
+        await chat(bundle)
+        return "cancel"
+
+    with pytest.raises(RuntimeError, match="canceled"):
+        await collect(kit.canvas(work).run(user_id="ann"), events)
+    kit.assert_exact(events)
+    last = events[-1]
+    assert (last["event"], last["message_id"], last["task_id"]) == ("workflow_finished", "m", "t")
+
+
+async def test_o_a_run_that_raises_and_has_cost_nothing_sends_no_event_more(kit):
+    async def work(component):
+        return "cancel"
+
+    events = []
+    with pytest.raises(RuntimeError, match="canceled"):
+        await collect(kit.canvas(work).run(), events)
+    assert [event["event"] for event in events] == ["workflow_started", "node_started"]
+
+
+async def test_d21_the_session_of_a_canvas_that_is_not_handed_to_its_run(kit):
+    bundle, seen = kit.bundle(), []
+
+    async def work(component):
+        await chat(bundle)
+        seen.append(dict(ragflow.langfuse_run_attrs.get()))
+
+    async for _ in kit.canvas(work, task_id="s7").run(user_id="ann"):
+        pass
+    async for _ in kit.canvas(work, task_id="canvas-1").run(user_id="ann"):
+        pass
+    assert [run.calls_list()[0].labels["session"] for run in kit.runs] == ["s7", "canvas-1"]
+    assert [attrs["session_id"] for attrs in seen] == ["s7", "canvas-1"]
 
 
 async def test_p_a_call_that_is_cancelled_after_a_round_was_billed(kit):
@@ -616,7 +676,7 @@ async def test_sinks_of_the_user_hear_what_he_records_himself(kit):
 async def test_an_error_of_ragmeter_is_none_of_the_host(kit, monkeypatch):
     bundle = kit.bundle()
     monkeypatch.setattr("ragmeter.ragflow.bundle.BundleCall", broken)
-    monkeypatch.setattr("ragmeter.ragflow.canvas.Run", broken)
+    monkeypatch.setattr("ragmeter.ragflow.turn.Run", broken)
     before = ragmeter.health()["errors"]
 
     async def work(component):
@@ -683,4 +743,4 @@ async def test_a_run_is_forgotten_when_nobody_holds_it(kit):
     kit.runs.clear()
     await asyncio.sleep(0.05)  # until the event loop has let go of closed connections and of their contexts
     gc.collect()
-    assert not [thing for thing in gc.get_objects() if type(thing).__name__ == "_Turn"]
+    assert not [thing for thing in gc.get_objects() if type(thing).__name__ == "Turn"]

@@ -10,7 +10,9 @@ from ragmeter import arrival
 from ragmeter.observe import instrument, instrumented, uninstrument
 from ragmeter.ragflow import calls, threads
 from ragmeter.ragflow.bundle import install_bundle, install_model
-from ragmeter.ragflow.canvas import install_canvas, install_component, install_tools
+from ragmeter.ragflow.canvas import install_canvas
+from ragmeter.ragflow.component import install_component, install_tools
+from ragmeter.ragflow.dialog import install_dialog
 from ragmeter.ragflow.hooks import Hooks
 from ragmeter.ragflow.openai_door import install_openai
 
@@ -74,6 +76,11 @@ def _tools(module: ModuleType) -> None:
         install_tools(_replaced, module.LLMToolPluginCallSession)
 
 
+def _dialog(module: ModuleType) -> None:
+    if callable(getattr(module, "Langfuse", None)):
+        install_dialog(_replaced, module)
+
+
 def _openai_door(module: ModuleType) -> None:
     if inspect.isasyncgenfunction(getattr(module, "completion_openai", None)):
         install_openai(_replaced, module)
@@ -85,6 +92,7 @@ _HOOKS = {
     "agent.component.base": _component,
     "agent.tools.base": _tools,
     "api.db.services.canvas_service": _openai_door,
+    "api.db.services.dialog_service": _dialog,
 }
 
 
