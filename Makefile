@@ -70,7 +70,7 @@ test-ragflow: .venv/ragflow/.ready .venv/.maturin ## Test against a real RAGFlow
 	test -f "$(RAGFLOW)/common/token_utils.py" || { echo "RAGFLOW=path/to/checkout is needed" >&2; exit 2; }
 	$(BIN)/maturin build --quiet -i $(RAGFLOW_BIN)/python --out .venv/ragflow/wheel --target-dir target/ragflow
 	$(RAGFLOW_BIN)/pip install --quiet --disable-pip-version-check --force-reinstall --no-deps .venv/ragflow/wheel/*.whl
-	RAGFLOW="$(realpath $(RAGFLOW))" $(RAGFLOW_BIN)/python -m pytest --noconftest -q -o filterwarnings=default tests/ragflow/real_checkout.py
+	RAGFLOW="$(realpath $(RAGFLOW))" $(RAGFLOW_BIN)/python -m pytest -q -o filterwarnings=default -o asyncio_default_test_loop_scope=session --confcutdir=tests/ragflow/real tests/ragflow/real
 
 .venv/ragflow/.ready: .venv/.ready pyproject.toml
 	$(RAGFLOW_PYTHON) -m venv .venv/ragflow

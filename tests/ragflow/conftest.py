@@ -11,6 +11,7 @@ from ragmeter import ragflow
 from ragmeter.testing import StubServer
 
 HOST = Path(__file__).with_name("host")
+collect_ignore = ["real"]  # needs a checkout: `make test-ragflow`
 PACKAGES = ("agent", "api", "common", "rag")
 
 

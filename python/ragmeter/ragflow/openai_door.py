@@ -50,7 +50,15 @@ def _amended(answer: Any, run: Run) -> Any:
 
 
 def _with_usage(body: dict[str, Any], run: Run) -> dict[str, Any]:
-    """Replace the counts that are there; before the first call has ended there are none to put in."""
-    if isinstance(body.get("usage"), dict) and run.calls:
-        body["usage"] = {**body["usage"], **run.usage.openai()}
+    """Replace the counts that are there; before the first call has ended there are none to put in.
+
+    A stream may tell none at all: the chunk that ends a message, which says nothing else, tells them then.
+    """
+    usage = body.get("usage", ...)
+    if run.calls and (isinstance(usage, dict) or (usage is None and _says_nothing(body))):
+        body["usage"] = {**(usage or {}), **run.usage.openai()}
     return body
+
+
+def _says_nothing(chunk: dict[str, Any]) -> bool:
+    return not any((choice.get("delta") or {}).get("content") for choice in chunk.get("choices") or [])
