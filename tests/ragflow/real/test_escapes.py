@@ -5,14 +5,12 @@ the models behind them are the stub server's. The database and what else is not 
 """
 
 import asyncio
-import json
-from types import SimpleNamespace
 
 import pytest
 
 from ragmeter.testing import Fault
 
-from .kit import ASK, assert_clean, chat, collect, dsl, history, llm, node, service, usages
+from .kit import ASK, assert_clean, chat, collect, dsl, history, llm, node, usages
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -246,32 +244,3 @@ async def test_d21_a_session_that_is_not_handed_to_the_run(kit, monkeypatch):
     kit.assert_exact(await collect(canvas, session_id=None))
     assert kit.runs[0].calls_list()[0].labels["session"] == "s7"
     assert seen[0]["session_id"] == "s7"
-
-
-@pytest.mark.parametrize("stream", [True, False])
-async def test_d18_the_endpoint_in_openais_shape_tells_the_bill(kit, monkeypatch, stream):
-    canvases = service("canvas_service")
-    agent = SimpleNamespace(id="c1")
-    database = {canvases.UserCanvasService.get_agent_dsl_with_release: (agent, str(kit.canvas()))}
-
-    async def thread_pool_exec(function, *args, **kwargs):
-        return database.get(function)
-
-    monkeypatch.setattr(canvases, "thread_pool_exec", thread_pool_exec)
-    monkeypatch.setattr(canvases, "API4Conversation", Conversation)
-    answers = [answer async for answer in canvases.completion_openai("acme", "c1", ASK, stream=stream)]
-    if stream:
-        assert answers.pop() == "data: [DONE]\n\n"
-        answers = [json.loads(answer.removeprefix("data: ")) for answer in answers]
-        assert [answer["usage"] for answer in answers[:-1]] == [None] * (len(answers) - 1)
-    usage, bills = answers[-1]["usage"], kit.server.bills
-    assert usage["prompt_tokens"] == sum(bill.prompt_tokens for bill in bills)
-    assert usage["completion_tokens"] == sum(bill.completion_tokens for bill in bills)
-    kit.assert_exact()
-
-
-class Conversation(SimpleNamespace):
-    reference = None
-
-    def to_dict(self):
-        return dict(vars(self))
