@@ -11,8 +11,8 @@ from ragmeter.export.langfuse import LangfuseExporter
 from ragmeter.testing import Fault
 
 from .conftest import import_host
+from .kit import Kit, chat, history
 from .receiver import Receiver
-from .test_runs import Kit, chat, history
 
 
 @pytest.fixture(scope="module")
