@@ -13,41 +13,48 @@
 //! The levels of [`Durability`] differ only in when a call reaches the journal: after at most [`TICK`], before `hear`
 //! returns, or on the disk itself before `hear` returns.
 //!
-//! Order of locks: slot, journal, queue, progress. Nothing is logged while one of them is held.
+//! Order of locks: slot, beginnings, journal, queue, progress. Nothing is logged while one of them is held.
 
 #![allow(clippy::format_collect, clippy::format_push_string)] // statements are texts of many parts
 
 mod batch;
+mod config;
 mod dialect;
 mod entry;
 pub mod fork;
 mod health;
 mod journal;
+mod notice;
 pub mod outbox;
 pub mod query;
 mod schema;
 mod store;
 pub mod target;
+mod tariff;
 mod upkeep;
 mod work;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 pub use batch::Sum;
+pub use config::{Config, Durability};
 pub use entry::Event;
 pub use health::Health;
+pub use notice::{Notice, set_notice};
 pub use query::{CallRow, Filter, UsageRow};
+pub use tariff::{PricedRow, Tariff};
 pub use upkeep::Difference;
 
 use crate::call::Call;
 use crate::error::{Error, Kind, Result};
-use crate::meter::Meter;
 use crate::run::Listener;
+use config::usual_folder;
 pub(crate) use health::Trouble as Counted;
 use journal::{Journal, Trouble};
+pub(crate) use notice::say;
 use store::{Care, Store};
 use target::{Engine, Target};
 
@@ -57,58 +64,6 @@ pub const TICK: Duration = Duration::from_millis(20);
 const FULL_QUEUE: usize = 4 << 20;
 /// What a queue may hold while even the journal cannot be written.
 const MOST_QUEUE: usize = 64 << 20;
-
-/// From when on a call is safe.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Durability {
-    /// A kill loses at most the last 50 milliseconds.
-    #[default]
-    Relaxed,
-    /// Survives a kill as soon as it is recorded.
-    Journal,
-    /// Survives a power cut as soon as it is recorded.
-    Fsync,
-}
-
-impl Durability {
-    /// The level of that name.
-    pub fn from_name(name: &str) -> Option<Self> {
-        match name {
-            "relaxed" => Some(Self::Relaxed),
-            "journal" => Some(Self::Journal),
-            "fsync" => Some(Self::Fsync),
-            _ => None,
-        }
-    }
-
-    /// The name used at every door.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Relaxed => "relaxed",
-            Self::Journal => "journal",
-            Self::Fsync => "fsync",
-        }
-    }
-}
-
-/// How a ledger is kept.
-#[derive(Clone, Debug)]
-pub struct Config {
-    /// From when on a call is safe.
-    pub durability: Durability,
-    /// Folder of the journal; `None` for the usual one.
-    pub journal: Option<PathBuf>,
-    /// How many bytes the journal of a process may take.
-    pub journal_limit: u64,
-    /// Whether whoever records calls [`Ledger::settle`] himself afterwards, as the Python window does without the GIL.
-    pub settled_by_caller: bool,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self { durability: Durability::default(), journal: None, journal_limit: 1 << 30, settled_by_caller: false }
-    }
-}
 
 /// The durable book of calls; see the page. Lives as long as the process.
 pub struct Ledger {
@@ -130,7 +85,13 @@ pub struct Ledger {
     look: AtomicBool,
     /// A forked child that cannot use its copy of the database's library: it only keeps a journal.
     cut_off: AtomicBool,
+    /// Whether the queue wants to be settled by whoever records, see [`Ledger::is_due`].
+    due: AtomicBool,
+    beginnings: Mutex<Vec<Beginning>>,
 }
+
+/// What runs in each process when it begins to use a ledger.
+type Beginning = Box<dyn Fn() + Send + Sync>;
 
 #[derive(Debug, Default)]
 struct Queue {
@@ -147,28 +108,14 @@ struct Queue {
 #[derive(Debug, Default)]
 struct Progress {
     committed: u64,
+    /// How many batches with events were written.
+    events: u64,
     stop: bool,
     stopped: bool,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Hears what the ledger has to say to people: the text, and whether it is bad news.
-pub type Notice = Box<dyn Fn(&str, bool) + Send + Sync>;
-
-static NOTICE: OnceLock<Notice> = OnceLock::new();
-
-/// Lets `notice` hear what ledgers and deliveries have to say; the first one stays.
-pub fn set_notice(notice: Notice) {
-    let _ = NOTICE.set(notice);
-}
-
-pub(crate) fn say(text: &str, bad: bool) {
-    if let Some(notice) = NOTICE.get() {
-        notice(text, bad);
-    }
 }
 
 impl Ledger {
@@ -195,6 +142,8 @@ impl Ledger {
             appended: AtomicU64::new(0),
             look: AtomicBool::new(true),
             cut_off: AtomicBool::new(false),
+            due: AtomicBool::new(false),
+            beginnings: Mutex::default(),
         }));
         fork::register(ledger);
         Ok(ledger)
@@ -215,11 +164,19 @@ impl Ledger {
         &self.folder
     }
 
-    /// Hears every call of `meter` from now on; the answer ends it when given to [`Meter::unlisten`].
-    pub fn attach(&'static self, meter: &Meter) -> Arc<dyn Listener> {
-        let ear: Arc<dyn Listener> = Arc::new(Ear(self));
-        meter.listen(Arc::clone(&ear));
-        ear
+    /// What a meter is given so that every call goes to this ledger.
+    pub fn listener(&'static self) -> Arc<dyn Listener> {
+        Arc::new(Ear(self))
+    }
+
+    /// Has `begin` run in each process that uses the ledger, with its first call: at once, if that was before. Threads
+    /// that are started there are never there before a fork.
+    pub fn when_used(&self, begin: impl Fn() + Send + Sync + 'static) {
+        let mut beginnings = lock(&self.beginnings);
+        if lock(&self.queue).running {
+            begin();
+        }
+        beginnings.push(Box::new(begin));
     }
 
     /// Takes one call.
@@ -239,8 +196,8 @@ impl Ledger {
             queue.entries += 1;
             let start = !std::mem::replace(&mut queue.running, true);
             let wake = std::mem::take(&mut queue.asleep);
-            let now = self.config.durability != Durability::Relaxed && !self.config.settled_by_caller;
-            (start, wake, now || queue.closing || queue.bytes.len() > FULL_QUEUE)
+            let settle = self.config.durability != Durability::Relaxed || queue.closing;
+            (start, wake, settle || queue.bytes.len() > FULL_QUEUE)
         };
         self.health.count(Counted::Heard, 1);
         if start {
@@ -249,15 +206,24 @@ impl Ledger {
         if wake {
             self.filled.notify_one();
         }
-        if settle {
+        if settle && self.config.settled_by_caller {
+            self.due.store(true, Ordering::Release);
+        } else if settle {
             self.settle();
         }
+    }
+
+    /// Whether [`Ledger::settle`] is to be called before whoever recorded goes on, if `settled_by_caller`: because of
+    /// what the durability promises, or because the queue is full.
+    pub fn is_due(&self) -> bool {
+        self.config.durability != Durability::Relaxed || self.due.load(Ordering::Acquire)
     }
 
     /// Makes what was appended as safe as the ledger's durability says. Waits for the file system, never for the
     /// database.
     pub fn settle(&self) {
         let mut news = None;
+        self.due.store(false, Ordering::Release);
         {
             let mut journal = lock(&self.journal);
             let (mut bytes, entries, exposed) = {
@@ -335,7 +301,8 @@ impl Ledger {
         }
     }
 
-    /// Flushes and ends the threads. What the database does not take in time stays in the journal for the next process.
+    /// Flushes and ends the threads, also those that send. What the database does not take in time stays in the journal
+    /// for the next process.
     /// Calls that come later go straight to the journal.
     pub fn close(&'static self, timeout: Duration) -> bool {
         let flushed = !lock(&self.queue).running || self.flush(timeout);
@@ -347,12 +314,12 @@ impl Ledger {
         };
         self.filled.notify_one();
         self.settle();
-        if !running {
-            return flushed;
-        }
         let mut progress = lock(&self.progress);
         progress.stop = true;
         self.moved.notify_all();
+        if !running {
+            return flushed;
+        }
         let deadline = Instant::now() + Duration::from_millis(500);
         while !progress.stopped && Instant::now() < deadline {
             progress = self.moved.wait_timeout(progress, TICK).unwrap_or_else(PoisonError::into_inner).0;
@@ -368,14 +335,40 @@ impl Ledger {
                 "this process was forked while its parent was using SQLite; read the ledger from another one",
             ));
         }
-        let missing = self.target.engine == Engine::Sqlite && !std::path::Path::new(&*self.target.address).exists();
-        if must_exist && missing {
+        if must_exist && self.is_missing() {
             return Err(Error::new(Kind::Unavailable, format!("there is no ledger at {}", self.target)));
         }
         let _reading = fork::reading();
         let mut store = store::connect(&self.target, self.care())?;
         let secret = self.target.password();
         work(&mut *store).map_err(|error| Error::new(error.kind, format!("{}: {error}", self.target)).without(secret))
+    }
+
+    /// Whether there is no database yet, as far as one can tell without asking a server.
+    pub(crate) fn is_missing(&self) -> bool {
+        self.target.engine == Engine::Sqlite && !std::path::Path::new(&*self.target.address).exists()
+    }
+
+    /// Whether it was closed in this process.
+    pub(crate) fn is_closed(&self) -> bool {
+        lock(&self.progress).stop
+    }
+
+    /// Waits until other batches with events were written than the first `seen`, or `enough` says so, or it is closed, or
+    /// for some time; how many there are.
+    pub(crate) fn wait_for_events(&self, seen: u64, patience: Duration, enough: impl Fn() -> bool) -> u64 {
+        let waiting = |progress: &mut Progress| progress.events == seen && !progress.stop && !enough();
+        self.moved
+            .wait_timeout_while(lock(&self.progress), patience, waiting)
+            .unwrap_or_else(PoisonError::into_inner)
+            .0
+            .events
+    }
+
+    /// Wakes whoever waits, to look again.
+    pub(crate) fn nudge(&self) {
+        drop(lock(&self.progress));
+        self.moved.notify_all();
     }
 
     fn care(&self) -> Care {
@@ -399,16 +392,4 @@ impl Listener for Ear {
     fn identity(&self) -> usize {
         std::ptr::from_ref(self.0).addr()
     }
-}
-
-/// Beside the file of a ledger in SQLite, else in the user's folder for what programs keep.
-fn usual_folder(target: &Target) -> PathBuf {
-    if target.engine == Engine::Sqlite {
-        return PathBuf::from(format!("{}-spool", target.address));
-    }
-    let home = || Some(PathBuf::from(std::env::var_os("HOME")?).join(".local/state"));
-    let state = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from).or_else(home).unwrap_or_else(std::env::temp_dir);
-    let digest = ring::digest::digest(&ring::digest::SHA256, target.to_string().as_bytes());
-    let name: String = digest.as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-    state.join("ragmeter").join(name)
 }

@@ -13,6 +13,9 @@ use crate::id::{Id, Micros};
 use crate::unit::Unit;
 use crate::usage::{Counts, Flags, Origin, Usage};
 
+/// Microseconds of a day.
+const DAY: Micros = 24 * HOUR;
+
 /// How time is divided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bucket {
@@ -32,6 +35,22 @@ impl Bucket {
             "day" => Some(Self::Day),
             "month" => Some(Self::Month),
             _ => None,
+        }
+    }
+
+    /// The longest time that all buckets are whole multiples of.
+    pub(super) const fn step(self) -> Micros {
+        match self {
+            Self::Hour => HOUR,
+            Self::Day | Self::Month => DAY,
+        }
+    }
+
+    /// The beginning of the bucket that holds `at`.
+    pub(super) fn begin(self, at: Micros) -> Micros {
+        match self {
+            Self::Hour | Self::Day => at / self.step() * self.step(),
+            Self::Month => month_of(at / DAY) * DAY,
         }
     }
 }
@@ -83,11 +102,11 @@ pub struct CallRow {
 
 impl Filter {
     /// The hours that hold the time asked for, whole.
-    fn hours(&self) -> (u64, u64) {
+    pub(super) fn hours(&self) -> (u64, u64) {
         (self.since.unwrap_or(0) / HOUR, self.until.map_or(u64::MAX >> 1, |until| until.div_ceil(HOUR)))
     }
 
-    fn labels(&self, dialect: Dialect) -> String {
+    pub(super) fn labels(&self, dialect: Dialect) -> String {
         let condition = |(dim, text): &(Dim, Option<Box<str>>)| match text {
             Some(text) => format!(" AND l.{} = {}", column(*dim), dialect.quoted(text)),
             None => format!(" AND l.{} IS NULL", column(*dim)),
@@ -127,11 +146,7 @@ impl Ledger {
             let (keys, rest) = row.split_at(by.len().min(row.len()));
             let Some((time, numbers)) = rest.split_first() else { continue };
             let time = time.count().unwrap_or(0);
-            let time = bucket.map(|bucket| match bucket {
-                Bucket::Hour => time * HOUR,
-                Bucket::Day => time * 24 * HOUR,
-                Bucket::Month => month_of(time) * 24 * HOUR,
-            });
+            let time = bucket.map(|bucket| bucket.begin(time * bucket.step()));
             let keys = keys.iter().cloned().map(Cell::into_text).collect();
             sums.entry((time, keys)).or_default().merge(&sum_of(numbers));
         }
@@ -176,18 +191,6 @@ impl Ledger {
             rows.into_iter().map(|row| call_of(row).ok_or_else(damaged)).collect()
         })
     }
-
-    /// What one document or upload cost, told apart by `by`: all calls with that track id, else with that document.
-    pub fn document(&self, name: &str, by: &[Dim]) -> Result<Vec<UsageRow>> {
-        for dim in [Dim::TrackId, Dim::Document] {
-            let filter = Filter { labels: vec![(dim, Some(name.into()))], ..Filter::default() };
-            let rows = self.usage(by, &filter, None)?;
-            if !rows.is_empty() {
-                return Ok(rows);
-            }
-        }
-        Ok(Vec::new())
-    }
 }
 
 /// The rows of the roll-ups that hold the hours from `from` up to `to`: whole days from that of the days, where hours
@@ -221,6 +224,23 @@ pub(super) fn sum_of(cells: &[Cell]) -> Sum {
         cost,
         counts: counts_of(cells.get(HEADS.len()..).unwrap_or_default()),
     }
+}
+
+/// The number columns of a roll-up, summed up from the calls `c`.
+pub(super) fn sums_of_calls(dialect: Dialect) -> String {
+    let int = dialect.cast();
+    let of = |condition: &str| format!("CAST(sum(CASE WHEN c.part = 0{condition} THEN 1 ELSE 0 END) AS {int})");
+    let (reported, unknown) = (Origin::Reported as u8, Origin::Unknown as u8);
+    let heads = [
+        of(""),
+        of(&format!(" AND c.origin = {reported}")),
+        of(&format!(" AND c.origin NOT IN ({reported}, {unknown})")),
+        of(&format!(" AND c.origin = {unknown}")),
+        "count(c.cost)".to_owned(),
+        format!("CAST(coalesce(sum(c.cost), 0) AS {int})"),
+    ];
+    let units = Unit::ALL.iter().map(|unit| format!("CAST(sum(c.{}) AS {int})", unit.name()));
+    heads.into_iter().chain(units).collect::<Vec<_>>().join(", ")
 }
 
 fn counts_of(cells: &[Cell]) -> Counts {
