@@ -27,6 +27,7 @@ mod journal;
 mod notice;
 pub mod outbox;
 pub mod query;
+mod queue;
 mod schema;
 mod store;
 pub mod target;
@@ -36,7 +37,7 @@ mod work;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 pub use batch::Sum;
@@ -48,23 +49,17 @@ pub use query::{CallRow, Filter, UsageRow};
 pub use tariff::{PricedRow, Tariff};
 pub use upkeep::Difference;
 
-use crate::call::Call;
 use crate::error::{Error, Kind, Result};
-use crate::run::Listener;
 use config::usual_folder;
 pub(crate) use health::Trouble as Counted;
-use journal::{Journal, Trouble};
+use journal::Journal;
 pub(crate) use notice::say;
+use queue::Queue;
 use store::{Care, Store};
 use target::{Engine, Target};
 
 /// How long a call stays in memory at most while the ledger is `relaxed`.
 pub const TICK: Duration = Duration::from_millis(20);
-/// A queue of this many bytes is moved to the journal by whoever fills it.
-const FULL_QUEUE: usize = 4 << 20;
-/// What a queue may hold while even the journal cannot be written.
-const MOST_QUEUE: usize = 64 << 20;
-
 /// The durable book of calls; see the page. Lives as long as the process.
 pub struct Ledger {
     /// Where it is.
@@ -92,18 +87,6 @@ pub struct Ledger {
 
 /// What runs in each process when it begins to use a ledger.
 type Beginning = Box<dyn Fn() + Send + Sync>;
-
-#[derive(Debug, Default)]
-struct Queue {
-    bytes: Vec<u8>,
-    spare: Vec<u8>,
-    entries: u64,
-    /// How many of the entries were counted as exposed.
-    exposed: u64,
-    running: bool,
-    asleep: bool,
-    closing: bool,
-}
 
 #[derive(Debug, Default)]
 struct Progress {
@@ -164,11 +147,6 @@ impl Ledger {
         &self.folder
     }
 
-    /// What a meter is given so that every call goes to this ledger.
-    pub fn listener(&'static self) -> Arc<dyn Listener> {
-        Arc::new(Ear(self))
-    }
-
     /// Has `begin` run in each process that uses the ledger, with its first call: at once, if that was before. Threads
     /// that are started there are never there before a fork.
     pub fn when_used(&self, begin: impl Fn() + Send + Sync + 'static) {
@@ -177,98 +155,6 @@ impl Ledger {
             begin();
         }
         beginnings.push(Box::new(begin));
-    }
-
-    /// Takes one call.
-    pub fn append(&'static self, call: &Call) {
-        self.enqueue(|bytes| entry::put_call(bytes, call));
-    }
-
-    /// Takes one event, to be sent after every call that was appended before it is in the database.
-    pub fn append_event(&'static self, event: &Event) {
-        self.enqueue(|bytes| entry::put_event(bytes, event));
-    }
-
-    fn enqueue(&'static self, put: impl FnOnce(&mut Vec<u8>)) {
-        let (start, wake, settle) = {
-            let mut queue = lock(&self.queue);
-            put(&mut queue.bytes);
-            queue.entries += 1;
-            let start = !std::mem::replace(&mut queue.running, true);
-            let wake = std::mem::take(&mut queue.asleep);
-            let settle = self.config.durability != Durability::Relaxed || queue.closing;
-            (start, wake, settle || queue.bytes.len() > FULL_QUEUE)
-        };
-        self.health.count(Counted::Heard, 1);
-        if start {
-            work::start(self);
-        }
-        if wake {
-            self.filled.notify_one();
-        }
-        if settle && self.config.settled_by_caller {
-            self.due.store(true, Ordering::Release);
-        } else if settle {
-            self.settle();
-        }
-    }
-
-    /// Whether [`Ledger::settle`] is to be called before whoever recorded goes on, if `settled_by_caller`: because of
-    /// what the durability promises, or because the queue is full.
-    pub fn is_due(&self) -> bool {
-        self.config.durability != Durability::Relaxed || self.due.load(Ordering::Acquire)
-    }
-
-    /// Makes what was appended as safe as the ledger's durability says. Waits for the file system, never for the
-    /// database.
-    pub fn settle(&self) {
-        let mut news = None;
-        self.due.store(false, Ordering::Release);
-        {
-            let mut journal = lock(&self.journal);
-            let (mut bytes, entries, exposed) = {
-                let mut queue = lock(&self.queue);
-                if queue.bytes.is_empty() {
-                    return;
-                }
-                let spare = std::mem::take(&mut queue.spare);
-                let bytes = std::mem::replace(&mut queue.bytes, spare);
-                (bytes, std::mem::take(&mut queue.entries), std::mem::take(&mut queue.exposed))
-            };
-            match journal.append(&bytes) {
-                Ok(()) => {}
-                Err(Trouble::Full) => {
-                    self.health.count(Counted::Refused, entries);
-                    let limit = self.config.journal_limit;
-                    news = Some(format!("its journal has reached {limit} bytes and takes no more; calls are LOST"));
-                }
-                Err(Trouble::Io(error)) => {
-                    self.health.count(Counted::Exposed, entries.saturating_sub(exposed));
-                    let mut queue = lock(&self.queue);
-                    if bytes.len() + queue.bytes.len() > MOST_QUEUE {
-                        self.health.count(Counted::Refused, entries);
-                        news =
-                            Some(format!("its journal cannot be written ({error}) and memory is full; calls are LOST"));
-                    } else {
-                        news = Some(format!(
-                            "its journal cannot be written ({error}); calls wait in memory, not yet safe"
-                        ));
-                        bytes.extend_from_slice(&queue.bytes);
-                        std::mem::swap(&mut queue.bytes, &mut bytes);
-                        queue.entries += entries;
-                        queue.exposed = entries;
-                    }
-                }
-            }
-            bytes.clear();
-            lock(&self.queue).spare = bytes;
-            self.appended.store(journal.appended, Ordering::Release);
-        }
-        if let Some(news) = news
-            && self.health.is_time_to_speak()
-        {
-            say(&format!("ledger {}: {news}", self.target), true);
-        }
     }
 
     /// Waits until the database has every call appended so far, and those that processes which are gone left in their
@@ -379,17 +265,5 @@ impl Ledger {
 impl std::fmt::Debug for Ledger {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Ledger").field("target", &self.target).finish_non_exhaustive()
-    }
-}
-
-struct Ear(&'static Ledger);
-
-impl Listener for Ear {
-    fn hear(&self, call: &Call) {
-        self.0.append(call);
-    }
-
-    fn identity(&self) -> usize {
-        std::ptr::from_ref(self.0).addr()
     }
 }
