@@ -161,21 +161,22 @@ def latency(seconds):
         """How many there were, how many of them for another reason than that no core was free, and the worst."""
         (ledger.attach if attached else ledger.detach)()
         stop, found = time.perf_counter() + seconds / 4, []
-        threads = [threading.get_native_id()]
+        threads, over = [threading.get_native_id()], threading.Event()
 
         def work():
-            threads.append(threading.get_native_id())
-            while time.perf_counter() < stop:
+            while not over.is_set():
                 for _ in range(100):
                     ragmeter.record(USAGE, model="m", tenant="t")
                 time.sleep(0.001)
 
         thread = threading.Thread(target=work)
         thread.start()
+        threads.append(thread.native_id)
         while time.perf_counter() < stop:
             before, starved = time.perf_counter(), waited_for_a_core(threads)
             await asyncio.sleep(0.001)
             found.append((time.perf_counter() - before - 0.001, waited_for_a_core(threads) - starved))
+        over.set()
         thread.join()
         long = [(gap, starved) for gap, starved in found if gap > 0.010]
         return len(long), sum(gap - starved > 0.010 for gap, starved in long), max(gap for gap, _ in found)
