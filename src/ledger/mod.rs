@@ -18,12 +18,14 @@
 #![allow(clippy::format_collect, clippy::format_push_string)] // statements are texts of many parts
 
 mod batch;
+mod calls;
 mod config;
 mod dialect;
 mod entry;
 pub mod fork;
 mod health;
 mod journal;
+mod money;
 mod notice;
 pub mod outbox;
 pub mod query;
@@ -41,11 +43,12 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 pub use batch::Sum;
+pub use calls::CallRow;
 pub use config::{Config, Durability};
 pub use entry::Event;
 pub use health::Health;
 pub use notice::{Notice, set_notice};
-pub use query::{CallRow, Filter, UsageRow};
+pub use query::{Filter, UsageRow};
 pub use tariff::{PricedRow, Tariff};
 pub use upkeep::Difference;
 
