@@ -48,7 +48,7 @@ bench-ledger: .venv/.test-tools .venv/.release ## Measure the ledger side by sid
 	tools/servers
 	$(BIN)/python benches/ledger.py sqlite 60
 	$(BIN)/python benches/ledger.py servers 30
-	$(BIN)/python benches/ledger.py latency 10
+	$(BIN)/python benches/ledger.py latency 40
 	cargo run --quiet --release --example fill sqlite:target/bench.db 10000000 90
 	$(BIN)/python benches/ledger.py reports sqlite:target/bench.db
 

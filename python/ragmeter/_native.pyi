@@ -451,7 +451,16 @@ class LedgerCore:
         until: int | None = None,
         bucket: str | None = None,
     ) -> list[dict[str, Any]]: ...
-    def document_sums(self, name: str, by: Sequence[str]) -> list[dict[str, Any]]: ...
+    def priced(
+        self,
+        by: Sequence[str],
+        labels: dict[str, str | None],
+        thresholds: Sequence[int],
+        slot: int | None = None,
+        since: int | None = None,
+        until: int | None = None,
+        bucket: str | None = None,
+    ) -> list[dict[str, Any]]: ...
     def page(
         self,
         labels: dict[str, str | None],
@@ -482,6 +491,7 @@ class SenderCore:
     @property
     def destinations(self) -> list[str]: ...
     def start(self) -> None: ...
+    def start_when_used(self) -> None: ...
     def stop(self) -> None: ...
 
 @final

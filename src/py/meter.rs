@@ -1,7 +1,7 @@
 //! Recording and health for Python.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyInt};
@@ -10,7 +10,7 @@ use super::scope::{PyScope, current_scope, labels_from};
 use super::usage::PyUsage;
 use crate::call::{Dim, LabelsRef};
 use crate::health::HEALTH;
-use crate::ledger::{Durability, Ledger};
+use crate::ledger::Ledger;
 use crate::meter::{Scope, Share, meter};
 use crate::run::{Deferred, Savings};
 use crate::unit::Unit;
@@ -222,36 +222,36 @@ pub(super) fn after_fork() {
     crate::ledger::fork::after_in_child();
 }
 
-/// The ledgers that promise more than to write soon. They are made good on after a call was recorded, without the GIL.
+/// The ledgers that hear calls. What is due after a call was recorded is done without the GIL.
 pub(super) struct Settling {
     any: AtomicBool,
-    ledgers: Mutex<Vec<&'static Ledger>>,
+    ledgers: RwLock<Vec<&'static Ledger>>,
 }
 
-pub(super) static SETTLING: Settling = Settling { any: AtomicBool::new(false), ledgers: Mutex::new(Vec::new()) };
+pub(super) static SETTLING: Settling = Settling { any: AtomicBool::new(false), ledgers: RwLock::new(Vec::new()) };
 
 impl Settling {
     pub(super) fn set(&self, ledger: &'static Ledger) {
-        if ledger.durability() != Durability::Relaxed {
-            self.ledgers.lock().unwrap_or_else(PoisonError::into_inner).push(ledger);
-            self.any.store(true, Ordering::Release);
-        }
+        self.ledgers.write().unwrap_or_else(PoisonError::into_inner).push(ledger);
+        self.any.store(true, Ordering::Release);
     }
 
     pub(super) fn unset(&self, ledger: &'static Ledger) {
-        let mut ledgers = self.ledgers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut ledgers = self.ledgers.write().unwrap_or_else(PoisonError::into_inner);
         ledgers.retain(|known| !std::ptr::eq(*known, ledger));
         self.any.store(!ledgers.is_empty(), Ordering::Release);
     }
 
     fn settle(&self, py: Python<'_>) {
-        if self.any.load(Ordering::Acquire) {
-            py.detach(|| {
-                let ledgers = self.ledgers.lock().unwrap_or_else(PoisonError::into_inner).clone();
-                for ledger in ledgers {
-                    ledger.settle();
-                }
-            });
+        if !self.any.load(Ordering::Acquire) {
+            return;
+        }
+        let due: Vec<&Ledger> = {
+            let ledgers = self.ledgers.read().unwrap_or_else(PoisonError::into_inner);
+            ledgers.iter().copied().filter(|ledger| ledger.is_due()).collect()
+        };
+        if !due.is_empty() {
+            py.detach(|| due.iter().for_each(|ledger| ledger.settle()));
         }
     }
 }

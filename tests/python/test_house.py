@@ -11,7 +11,10 @@ import ragmeter
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "python" / "ragmeter"
-STAIRS = ["unit", "id", "health", "tokens", "usage", "door", "provider", "call", "stream", "run", "meter"]
+STAIRS = [
+    "unit", "id", "error", "health", "tokens", "usage", "door", "provider", "call", "stream", "run", "ledger",
+    "delivery", "meter",
+]  # fmt: skip
 """Rooms of the Rust core from the ground up; none uses one above it."""
 
 
