@@ -1,0 +1,94 @@
+"""Uploads: hears when the documents of a LightRAG are done, whichever process worked on them.
+
+Before a document is seen to be done, what it cost is in the ledger; so whoever then reads the ledger, in this process
+or another, reads the whole of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from ragmeter.ledger import current_ledger
+from ragmeter.lightrag.billing import bill_upload
+from ragmeter.lightrag.server.numbers import log, of_upload
+from ragmeter.meter import guard
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from ragmeter.observe.patch import Patches
+
+__all__ = ["DONE", "plan"]
+
+DONE = ("processed", "failed")
+"""States of a document that nobody works on any more."""
+
+_FLUSH = 2.0
+"""Seconds that a document waits at most for the ledger."""
+
+_REMEMBERED = 10_000
+"""Uploads of which it is remembered that they were told of."""
+
+
+def plan(rag: Any, patches: Patches) -> None:
+    """Plan to hear of the documents of `rag`.
+
+    Raises:
+        RuntimeError: This release of LightRAG keeps no status of its documents.
+    """
+    storage: Any = getattr(rag, "doc_status", None)
+    if not hasattr(storage, "upsert") or not hasattr(storage, "get_docs_by_track_id"):
+        msg = "ragmeter cannot tell what uploads to this release of LightRAG cost: it has no status by track id"
+        raise RuntimeError(msg)
+    patches.plan(storage, "upsert", _upsert(storage, storage.upsert))
+
+
+def _upsert(storage: Any, own: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+    told: dict[str, int] = {}
+
+    # No coroutine function: what `own` puts in force when it is called must be in force for the caller.
+    def upsert(data: dict[str, dict[str, Any]], *args: Any, **kwargs: Any) -> Awaitable[Any]:
+        writing = own(data, *args, **kwargs)
+        with guard("noting that documents are done"):
+            if tracks := _done(data):
+                return _settled(writing, tracks)
+        return writing
+
+    async def _settled(writing: Awaitable[Any], tracks: set[str]) -> Any:
+        with guard("writing what documents cost"):
+            if (ledger := current_ledger()) is not None:
+                await ledger.aflush(_FLUSH)
+        answer = await writing
+        for track_id in tracks:
+            with guard("telling what an upload cost"):
+                await _tell(storage, track_id, told)
+        return answer
+
+    return upsert
+
+
+def _done(data: Mapping[str, Mapping[str, Any]]) -> set[str]:
+    """The uploads whose documents are done according to these rows."""
+    return {row["track_id"] for row in data.values() if _state(row.get("status")) in DONE and row.get("track_id")}
+
+
+def _state(status: Any) -> str:
+    return str(getattr(status, "value", status)).lower()
+
+
+async def _tell(storage: Any, track_id: str, told: dict[str, int]) -> None:
+    """Log and send what an upload cost, if it is done and was not told of with the same calls before."""
+    ledger = current_ledger()
+    documents = await storage.get_docs_by_track_id(track_id)
+    if ledger is None or any(_state(document.status) not in DONE for document in documents.values()):
+        return
+    found, _ = await asyncio.to_thread(of_upload, ledger, track_id)
+    calls = found["call_count"] + found["embedding_calls"] + found["rerank_calls"]
+    if told.get(track_id, 0) == calls:
+        return
+    told[track_id] = calls
+    if len(told) > _REMEMBERED:
+        told.pop(next(iter(told)))
+    log(f"upload {track_id}", found)
+    bill_upload(track_id, found)
