@@ -19,7 +19,7 @@ _COMMANDS = {
     "report": ("ragmeter.report", "show what was spent, by whom and for what"),
     "verify": ("ragmeter.verify", "prove that the roll-ups of the ledger equal its calls"),
     "outbox": ("ragmeter.outbox", "show what waits to be sent to your backend, retry or drop what was given up"),
-    "run": ("ragmeter.launch", "start a server with ragmeter in it: ragmeter run -- python api/ragflow_server.py"),
+    "run": ("ragmeter.launch", "start a server with ragmeter in it: ragmeter run -- lightrag-server"),
 }
 """Name: module with `add_arguments(parser)` and `run(arguments) -> exit code`, and what it does."""
 

@@ -40,7 +40,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the program with ragmeter in it and return its exit code."""
     program = arguments.program[1:] if arguments.program[:1] == ["--"] else arguments.program
     if not program:
-        sys.stderr.write("ragmeter run: name the program, as in: ragmeter run -- python api/ragflow_server.py\n")
+        sys.stderr.write("ragmeter run: name the program, as in: ragmeter run -- lightrag-server\n")
         return 2
     boot = str(Path(__file__).with_name("boot"))
     path = [boot, *filter(None, [os.environ.get("PYTHONPATH")])]
