@@ -19,7 +19,14 @@ if TYPE_CHECKING:
 
     from ragmeter.ledger import Ledger
 
-__all__ = ["deliver", "send_metrics_to_backend", "send_query_metrics", "send_upload_metrics", "start_sender"]
+__all__ = [
+    "deliver",
+    "destinations",
+    "send_metrics_to_backend",
+    "send_query_metrics",
+    "send_upload_metrics",
+    "start_sender",
+]
 
 _PATH = "/api/v1/webhooks/knowledge/metrics"
 _COUNTS = (
@@ -64,6 +71,11 @@ def _destinations() -> list[tuple[str, str, str | None, str | None]]:
     if not found:
         _say_once("no backend is configured (BIZNDER_API_BASE_URL, RAGMETER_WEBHOOK_URL); usage is not sent")
     return found
+
+
+def destinations() -> list[str]:
+    """Return the names of the backends that are configured."""
+    return [name for name, *_ in _destinations()]
 
 
 def _say_once(text: str) -> None:
