@@ -191,7 +191,7 @@ async def _insert_and_ask(folder: str, server: StubServer) -> Run:
 def _server() -> str:
     # LightRAG's server reads the command line and .env when it is imported: in a process and a folder of its own.
     with tempfile.TemporaryDirectory(prefix="ragmeter-doctor-") as folder:
-        done = subprocess.run(
+        done = subprocess.run(  # noqa: S603 - our own code
             [sys.executable, "-c", _SERVER], cwd=folder, capture_output=True, text=True, check=False, timeout=120
         )
     if done.returncode:
