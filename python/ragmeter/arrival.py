@@ -132,7 +132,7 @@ class _Loader(importlib.abc.Loader):
         code = self._loader.get_code(name)
         if code is None or "main" not in code.co_names:
             return code
-        return compile(f"from {name} import main\nmain()", code.co_filename, "exec")
+        return compile(f"import sys\nfrom {name} import main\nsys.exit(main())", code.co_filename, "exec")
 
     def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType | None:
         module: ModuleType | None = self._loader.create_module(spec)

@@ -23,6 +23,7 @@ from ragmeter.testing.refusal import RefusedError
 
 BIN = Path(sys.executable).parent
 TEXTS = documents()
+RUN = ["ragmeter", "run", "--strict", "--"]
 KINDS = ("query", "query/data", "query/stream", "api/chat", "api/generate")
 
 
@@ -60,7 +61,7 @@ class Host:
 
     def __enter__(self):
         self.output = (self.folder / "output.txt").open("wb")
-        command = ["ragmeter", "run", "--strict", "--", *self.command, "--host", "127.0.0.1", "--port", str(self.port)]
+        command = [*self.command, "--host", "127.0.0.1", "--port", str(self.port)]
         self.process = subprocess.Popen(
             command, cwd=self.folder, env=self.environment, stdin=subprocess.DEVNULL, stdout=self.output,
             stderr=subprocess.STDOUT, start_new_session=True,
@@ -212,7 +213,7 @@ def check_together(host, tracks, bills):
 
 @pytest.fixture(scope="module")
 def uvicorn(tmp_path_factory, tiktoken_files):
-    with Host(["lightrag-server"], tmp_path_factory.mktemp("uvicorn"), tiktoken_files, WORKSPACE="house") as host:
+    with Host([*RUN, "lightrag-server"], tmp_path_factory.mktemp("uvicorn"), tiktoken_files, WORKSPACE="house") as host:
         name, text = next(iter(TEXTS.items()))
         host.first = host.insert(text, name)
         host.finished(host.first)
@@ -346,7 +347,7 @@ def test_the_backend_hears_of_each_question_once(uvicorn):
 
 @pytest.fixture(scope="module")
 def gunicorn(tmp_path_factory, tiktoken_files):
-    command = ["lightrag-gunicorn", "--workers", "2"]
+    command = [*RUN, "lightrag-gunicorn", "--workers", "2"]
     durability = {"RAGMETER_DURABILITY": "journal", "MAX_ASYNC": "2"}
     with Host(command, tmp_path_factory.mktemp("gunicorn"), tiktoken_files, **durability) as host:
         yield host
@@ -425,3 +426,15 @@ def test_a_worker_that_is_killed_takes_nothing_with_it(gunicorn):
     assert known <= found
     at_most = 2  # answers that were on their way to the worker: MAX_ASYNC
     assert len(found) >= billed - at_most
+
+
+def test_an_application_of_ones_own(tmp_path, tiktoken_files):
+    command = [sys.executable, str(Path(__file__).with_name("own_app.py"))]
+    with Host(command, tmp_path, tiktoken_files, RAGMETER_LEDGER=f"sqlite:{tmp_path}/own.db") as host:
+        status = host.finished(host.insert("Scrooge was the partner of Marley. MARK-own", "own"))
+        check(status["metrics"], Totals.of(host.stub.bills))
+        metrics = host.ask("query", "Who was Scrooge? MARK-asked", **{"X-Customer": "acme"})
+        check(metrics, host.stub.totals("MARK-asked"))
+        with Ledger.open(f"sqlite:{tmp_path}/own.db", attach=False) as ledger:
+            (row,) = host.wait_for(lambda: ledger.usage(where={"tenant": "acme"}))
+        assert row["calls"] == metrics["call_count"] + metrics["embedding_calls"]
