@@ -4,6 +4,7 @@
     answer.py       an answer on its way out
     pages.py        what each endpoint says
     uploads.py      hears when documents are done
+    payers.py       who enqueued each document
     numbers.py      the metrics object
     door.py         finds the application
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ragmeter import arrival
 from ragmeter.ledger import configure, current_ledger
+from ragmeter.lightrag.metering import install
 from ragmeter.lightrag.server import uploads
 from ragmeter.lightrag.server.middleware import Metering, header_names
 from ragmeter.meter import logger
@@ -139,8 +140,6 @@ def _raise(exc: Exception) -> None:
 
 def _attach(app: Any, rag: Any, headers: Mapping[bytes, str]) -> None:
     """Meter an application that has not started."""
-    from ragmeter.lightrag import install
-
     app.add_middleware(Metering, rag=rag, headers=headers)
     install(rag)
     patches = Patches()

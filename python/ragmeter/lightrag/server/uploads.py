@@ -7,15 +7,18 @@ or another, reads the whole of it.
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ragmeter.ledger import current_ledger
 from ragmeter.lightrag.billing import bill_upload
+from ragmeter.lightrag.metering import documents_of
 from ragmeter.lightrag.server.numbers import log, of_upload
+from ragmeter.lightrag.server.payers import Payers
 from ragmeter.meter import guard
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable
 
     from ragmeter.observe.patch import Patches
 
@@ -32,45 +35,49 @@ _REMEMBERED = 10_000
 
 
 def plan(rag: Any, patches: Patches) -> None:
-    """Plan to hear of the documents of `rag`.
+    """Plan to hear of the documents of `rag`, which is metered.
 
     Raises:
         RuntimeError: This release of LightRAG keeps no status of its documents.
     """
     storage: Any = getattr(rag, "doc_status", None)
-    if not hasattr(storage, "upsert") or not hasattr(storage, "get_docs_by_track_id"):
+    documents = documents_of(rag)
+    if documents is None or not hasattr(storage, "upsert") or not hasattr(storage, "get_docs_by_track_id"):
         msg = "ragmeter cannot tell what uploads to this release of LightRAG cost: it has no status by track id"
         raise RuntimeError(msg)
-    patches.plan(storage, "upsert", _upsert(storage, storage.upsert))
+    payers = Payers(Path(rag.working_dir) / "ragmeter-payers")
+    documents.elsewhere = payers.find
+    patches.plan(storage, "upsert", _upsert(storage, storage.upsert, payers))
 
 
-def _upsert(storage: Any, own: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+def _upsert(storage: Any, own: Callable[..., Awaitable[Any]], payers: Payers) -> Callable[..., Awaitable[Any]]:
     told: dict[str, int] = {}
 
     # No coroutine function: what `own` puts in force when it is called must be in force for the caller.
     def upsert(data: dict[str, dict[str, Any]], *args: Any, **kwargs: Any) -> Awaitable[Any]:
+        with guard("noting who pays for documents"):
+            for document, row in data.items():
+                if _state(row.get("status")) == "pending":
+                    payers.note(document)
         writing = own(data, *args, **kwargs)
         with guard("noting that documents are done"):
-            if tracks := _done(data):
-                return _settled(writing, tracks)
+            if done := {document: row for document, row in data.items() if _state(row.get("status")) in DONE}:
+                return _settled(writing, done)
         return writing
 
-    async def _settled(writing: Awaitable[Any], tracks: set[str]) -> Any:
+    async def _settled(writing: Awaitable[Any], done: dict[str, dict[str, Any]]) -> Any:
         with guard("writing what documents cost"):
             if (ledger := current_ledger()) is not None:
                 await ledger.aflush(_FLUSH)
         answer = await writing
-        for track_id in tracks:
+        for document in done:
+            payers.forget(document)
+        for track_id in {row["track_id"] for row in done.values() if row.get("track_id")}:
             with guard("telling what an upload cost"):
                 await _tell(storage, track_id, told)
         return answer
 
     return upsert
-
-
-def _done(data: Mapping[str, Mapping[str, Any]]) -> set[str]:
-    """The uploads whose documents are done according to these rows."""
-    return {row["track_id"] for row in data.values() if _state(row.get("status")) in DONE and row.get("track_id")}
 
 
 def _state(status: Any) -> str:
