@@ -57,7 +57,8 @@ def make(server, folder):
 
 
 def contents(folder):
-    picture = folder / "picture.png"
+    picture = folder / "rag" / "picture.png"  # elsewhere it may not be looked at
+    picture.parent.mkdir(exist_ok=True)
     picture.write_bytes(PICTURE)
     name, text = next(iter(documents().items()))
     table = "| who | partner |\n|---|---|\n| Scrooge | Marley |"
@@ -102,6 +103,7 @@ async def test_everything_is_counted_by_role_and_document(server, tmp_path):
     await rag.aquery_with_multimodal("What do the numbers say?", [told], mode="mix", enable_rerank=False)
     assert difference(tracker.get_usage(), server.totals()) == (0, 0, 0, 0, 0)
     assert set(tracker.by("document")) == {None}
+    assert any(bill.role == "vlm" for bill in server.bills)  # a question about the picture
     assert tracker.by("role")["query"].calls == Totals.of(b for b in server.bills if b.role in {"query", "vlm"}).calls
     await rag.finalize_storages()
 
