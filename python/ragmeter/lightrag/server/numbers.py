@@ -67,6 +67,9 @@ class _Sum:
     reported_calls: int
     estimated_calls: int
     unknown_calls: int
+    cache_hits: None = None
+    """What LightRAG's own cache spared is known to the process that looked into it, not to the ledger."""
+    saved_tokens: None = None
 
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> _Sum:

@@ -15,7 +15,7 @@ from ragmeter.lightrag.billing import bill_upload
 from ragmeter.lightrag.metering import documents_of
 from ragmeter.lightrag.server.numbers import log, of_upload
 from ragmeter.lightrag.server.payers import Payers
-from ragmeter.meter import guard
+from ragmeter.meter import guard, logger
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -35,16 +35,11 @@ _REMEMBERED = 10_000
 
 
 def plan(rag: Any, patches: Patches) -> None:
-    """Plan to hear of the documents of `rag`, which is metered.
-
-    Raises:
-        RuntimeError: This release of LightRAG keeps no status of its documents.
-    """
-    storage: Any = getattr(rag, "doc_status", None)
-    documents = documents_of(rag)
-    if documents is None or not hasattr(storage, "upsert") or not hasattr(storage, "get_docs_by_track_id"):
-        msg = "ragmeter cannot tell what uploads to this release of LightRAG cost: it has no status by track id"
-        raise RuntimeError(msg)
+    """Plan to hear of the documents of `rag`, which is metered. Releases before 1.4.6 know no uploads."""
+    storage, documents = rag.doc_status, documents_of(rag)
+    if documents is None or not hasattr(storage, "get_docs_by_track_id"):
+        logger.warning("ragmeter: this release of LightRAG has no track ids; documents are in the ledger by their own")
+        return
     payers = Payers(Path(rag.working_dir) / "ragmeter-payers")
     documents.elsewhere = payers.find
     patches.plan(storage, "upsert", _upsert(storage, storage.upsert, payers))
