@@ -179,13 +179,13 @@ def current_ledger() -> Ledger | None:
     return _open[-1] if _open else None
 
 
-def configure() -> Ledger | None:
-    """Open the ledger that the environment names, if it names one. Never raises.
+def configure(default: str | None = None) -> Ledger | None:
+    """Open the ledger that the environment names, else the one at `default`, if there is either. Never raises.
 
     `RAGMETER_LEDGER` is its URL, `RAGMETER_DURABILITY`, `RAGMETER_JOURNAL` and `RAGMETER_JOURNAL_LIMIT` the rest. The
     database is reached for with the first call, not now.
     """
-    url = os.environ.get("RAGMETER_LEDGER")
+    url = os.environ.get("RAGMETER_LEDGER") or default
     if not url:
         return None
     try:

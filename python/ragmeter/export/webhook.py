@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "deliver",
+    "destinations",
     "is_configured",
     "send_metrics_to_backend",
     "send_query_metrics",
@@ -77,6 +78,11 @@ def _destinations() -> list[tuple[str, str, str | None, str | None]]:
     if not found:
         _say_once("no backend is configured (BIZNDER_API_BASE_URL, RAGMETER_WEBHOOK_URL); usage is not sent")
     return found
+
+
+def destinations() -> list[str]:
+    """Return the names of the backends that are configured."""
+    return [name for name, *_ in _destinations()]
 
 
 def _say_once(text: str) -> None:

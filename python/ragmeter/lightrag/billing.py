@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from ragmeter._native import Run
 
-__all__ = ["bill", "bill_after"]
+__all__ = ["bill", "bill_after", "bill_upload"]
 
 _BACKENDS = ("BIZNDER_API_BASE_URL", "RAGMETER_WEBHOOK_URL")
 
@@ -43,6 +43,15 @@ def bill(run: Run, name: str) -> None:
             uploads.setdefault(track_id, {})[tuple(kind)] = totals
         for track_id, by_kind in uploads.items():
             deliver(track_id or run.id, metrics_of(by_kind), "upload")
+
+
+def bill_upload(track_id: str, found: dict[str, Any]) -> None:
+    """Send the metrics object of an upload. Never raises."""
+    if _configured():
+        with guard("sending usage of LightRAG"):
+            from ragmeter.export.webhook import deliver
+
+            deliver(track_id, found, "upload")
 
 
 def bill_after(answer: Any, run: Run, name: str, rag: Any) -> Any:

@@ -50,9 +50,14 @@ def attempt_here() -> int:
 
 
 class Documents:
-    """The documents of one LightRAG: who enqueued each, and how often it has failed."""
+    """The documents of one LightRAG: who enqueued each, and how often it has failed.
+
+    Attributes:
+        elsewhere: Finds who enqueued a document in another process; nobody does unless somebody says how.
+    """
 
     def __init__(self) -> None:
+        self.elsewhere: Callable[[str], Scope | None] = lambda _: None
         self._payers: dict[str, Scope] = {}
         self._failures: dict[str, int] = {}
         self._working: set[str] = set()
@@ -136,9 +141,12 @@ class Documents:
             return
         known = _around.get()
         around = known[1] if known is not None and known[0] is scope else scope
-        mine = _scope(document, row.get, self._payers.get(document, around))
+        mine = _scope(document, row.get, self._payer(document) or around)
         _around.set((mine, around))
         _work(mine, self._attempt_at(document)).__enter__()
+
+    def _payer(self, document: str) -> Scope | None:
+        return self._payers.get(document) or self.elsewhere(document)
 
     def _attempt_at(self, document: str) -> int:
         return self._failures.get(document, 0) + 1
@@ -152,7 +160,7 @@ class Documents:
             with guard("labelling a document"):
                 if document:
                     status = functools.partial(_attribute, kwargs.get("status_doc"))
-                    scope = _scope(document, status, self._payers.get(document, scope))
+                    scope = _scope(document, status, self._payer(document) or scope)
                     attempt = self._attempt_at(document)
                     self._working.add(document)
             try:

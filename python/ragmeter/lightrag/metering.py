@@ -8,6 +8,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from ragmeter.lightrag import cache, one_queue, roles
+from ragmeter.lightrag.anything import anything_of, is_anything
 from ragmeter.lightrag.documents import Documents
 from ragmeter.lightrag.families import family
 from ragmeter.lightrag.hooks import embedding_call, layered, rerank_call, stand_in
@@ -28,9 +29,15 @@ _lock = threading.RLock()
 def install(rag: Any) -> None:
     """Meter everything `rag` does from now on, until `uninstall`. Calls count in the run they are made in.
 
+    Args:
+        rag: A LightRAG, or a RAG-Anything with the LightRAG that it has or will make.
+
     Raises:
-        RuntimeError: No hook fits this release of LightRAG; the text says what is missing.
+        RuntimeError: No hook fits this release; the text says what is missing.
     """
+    if is_anything(rag):
+        anything_of(rag, install, uninstall).hold(rag)
+        return
     with _lock:
         hooks = _hooks_of(rag)
         if hooks is None or (hooks.holders == 0 and not hooks.patches.fit()):
@@ -44,6 +51,9 @@ def install(rag: Any) -> None:
 
 def uninstall(rag: Any) -> None:
     """Take back one `install`. After the last one the LightRAG is the same, object by object, as before the first."""
+    if is_anything(rag):
+        anything_of(rag, install, uninstall).release()
+        return
     with _lock:
         hooks = _hooks_of(rag)
         if hooks is not None and hooks.holders > 0:
@@ -69,8 +79,8 @@ class held:  # noqa: N801 - reads as a verb
 
 
 def documents_of(rag: Any) -> Documents | None:
-    """Return the documents of a LightRAG that is or was metered."""
-    hooks = _hooks_of(rag)
+    """Return the documents of a LightRAG that is or was metered, or of the one in a RAG-Anything."""
+    hooks = _hooks_of(rag.lightrag if is_anything(rag) else rag)
     return hooks.documents if hooks is not None else None
 
 

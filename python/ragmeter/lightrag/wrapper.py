@@ -7,6 +7,7 @@ import inspect
 from typing import TYPE_CHECKING, Any
 
 from ragmeter.context import run
+from ragmeter.lightrag import anything
 from ragmeter.lightrag.billing import bill, bill_after
 from ragmeter.lightrag.metering import documents_of, held
 from ragmeter.lightrag.tracker import TokenTracker, listener_of
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["TokenTrackingLightRAG", "create_tracked_lightrag", "track_lightrag_operations"]
 
-OPERATIONS = frozenset({
+OPERATIONS = anything.OPERATIONS | frozenset({
     "insert", "insert_custom_chunks", "insert_custom_kg", "query", "query_data", "query_llm",
     "delete_by_doc_id", "delete_by_entity", "delete_by_relation",
     "create_entity", "create_relation", "edit_entity", "edit_relation", "merge_entities",

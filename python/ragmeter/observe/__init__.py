@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from ragmeter.observe.patch import Patches
 
-__all__ = ["instrument", "instrumented", "uninstrument"]
+__all__ = ["instrument", "instrumented", "observers", "uninstrument"]
 
 
 class _Observer(NamedTuple):
@@ -123,3 +123,8 @@ def uninstrument(*names: str) -> None:
 def instrumented() -> frozenset[str]:
     """Return the names of the SDKs that are observed."""
     return frozenset(_installed)
+
+
+def observers() -> list[str]:
+    """Return the names of the SDKs that can be observed, installed or not."""
+    return sorted(_OBSERVERS)
