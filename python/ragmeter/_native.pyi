@@ -42,6 +42,7 @@ __all__ = [
     "num_tokens_from_string_exact",
     "post_once",
     "record",
+    "record_cache_hit",
     "record_later",
     "record_run_token_usage",
     "record_tokens",
