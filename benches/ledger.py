@@ -31,7 +31,10 @@ def rate(count, seconds):
 
 def produce(seconds, ledger, most_behind=400_000):
     """Record for some seconds, never far ahead of the database; how many, until all of it is there."""
-    scopes = [ragmeter.label(**labels)._scope for labels in LABELS]
+    scopes = []
+    for labels in LABELS:
+        with ragmeter.label(**labels):
+            scopes.append(ragmeter.current_scope())
     begin, count = time.perf_counter(), 0
     while time.perf_counter() - begin < seconds:
         for scope in scopes:
