@@ -109,7 +109,9 @@ def _is_installed(module: str) -> bool:
 
 
 def _version(module: str) -> str:
-    names = importlib.metadata.packages_distributions().get(module.partition(".")[0], ())
+    names = importlib.metadata.packages_distributions().get(module.partition(".")[0], [])
+    if module.replace(".", "-") in names:  # others share the folder
+        names = [module.replace(".", "-")]
     return ", ".join(f"{name} {importlib.metadata.version(name)}" for name in dict.fromkeys(names)) or module
 
 
