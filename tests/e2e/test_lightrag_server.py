@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -444,3 +445,15 @@ def test_an_application_of_ones_own(tmp_path, tiktoken_files):
         with Ledger.open(f"sqlite:{tmp_path}/own.db", attach=False) as ledger:
             calls = metrics["call_count"] + metrics["embedding_calls"]
             host.wait_for(lambda: [row["calls"] for row in ledger.usage(where={"tenant": "acme"})] == [calls])
+
+        # A database that takes nothing holds up no document, and what is not in it yet is not said to be all.
+        host.stub.reset()
+        database = sqlite3.connect(tmp_path / "own.db", isolation_level=None)
+        database.execute("BEGIN IMMEDIATE")
+        track = host.insert("The Hatter was late for tea. MARK-late", "late")
+        host.wait_for(lambda: (host.status(track)["status_summary"] or {}).get("DocStatus.PROCESSED"))
+        assert host.status(track)["metrics"]["status"] == "processing"
+        database.execute("ROLLBACK")
+        database.close()
+        check(host.finished(track)["metrics"], Totals.of(host.stub.bills))
+        assert host.wait_for(lambda: host.backend.about("upload").get(track))

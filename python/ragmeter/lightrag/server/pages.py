@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from ragmeter.ledger import LedgerError, current_ledger
 from ragmeter.lightrag.billing import bill
 from ragmeter.lightrag.server.numbers import log, of_nothing, of_run, of_upload
+from ragmeter.lightrag.server.payers import payers_of
 from ragmeter.lightrag.server.uploads import DONE
 from ragmeter.meter import report_error
 
@@ -165,7 +166,9 @@ class _TrackStatus(_Documents):
             report_error("reading the ledger", exc)
             return _with(data, "metrics", {"status": "unknown", "note": _UNREAD})
         states = [document["status"].lower() for document in answer["documents"]]
-        done = bool(states) and all(state in DONE for state in states)
+        payers = payers_of(self.rag)
+        waiting = any(payers.is_waiting(document["id"]) for document in answer["documents"])
+        done = bool(states) and all(state in DONE for state in states) and not waiting
         for document in answer["documents"]:
             document["metrics"] = documents.get(document["id"]) or of_nothing()
         answer["metrics"] = {"status": "done" if done else "processing", **whole}

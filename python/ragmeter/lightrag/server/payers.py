@@ -1,23 +1,31 @@
-"""Payers: who enqueued each document, for the other processes of the server and for the time after a restart."""
+"""Payers: who enqueued each document, for the other processes of the server and for the time after a restart.
+
+A document is kept here until all that it cost is in the ledger.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
 import json
+import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ragmeter._native import Run, Scope, current_scope
 
 if TYPE_CHECKING:
     import os
 
-__all__ = ["Payers"]
+__all__ = ["Payers", "payers_of"]
+
+
+_PATIENCE = 60.0
+"""Seconds without a sign of life after which a process is taken for dead."""
 
 
 class Payers:
-    """A folder with a file for each document that waits to be worked on.
+    """A folder with a file for each document that is not done.
 
     Args:
         folder: Where; all processes of a server have the same. It is made when it is needed.
@@ -46,16 +54,38 @@ class Payers:
         Raises:
             ValueError: The file is none of ours.
         """
-        try:
-            content = json.loads(self._file(document).read_text(encoding="utf-8"))
-        except OSError:
+        text = ""
+        with contextlib.suppress(OSError):
+            text = self._file(document).read_text(encoding="utf-8")
+        if not text:
             return None
+        content = json.loads(text)
         return Scope(Run.resume(content["run"], content["name"]), None, **content["labels"])
 
+    def wait(self, document: str) -> None:
+        """Say that a part of what `document` cost is still on its way to the ledger; to be said again and again.
+
+        Raises:
+            OSError: The folder cannot be written to.
+        """
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._file(document).touch()
+
+    def is_waiting(self, document: str) -> bool:
+        """Whether somebody has said so lately."""
+        with contextlib.suppress(OSError):
+            return time.time() - self._file(document).stat().st_mtime < _PATIENCE
+        return False
+
     def forget(self, document: str) -> None:
-        """Forget a document that is done."""
+        """Forget a document that is done and all of whose calls are in the ledger."""
         with contextlib.suppress(OSError):
             self._file(document).unlink(missing_ok=True)
 
     def _file(self, document: str) -> Path:
         return self._folder / f"{hashlib.sha256(document.encode()).hexdigest()[:32]}.json"
+
+
+def payers_of(rag: Any) -> Payers:
+    """Return those of a LightRAG: in its working directory."""
+    return Payers(Path(rag.working_dir) / "ragmeter-payers")

@@ -1,26 +1,29 @@
 """Uploads: hears when the documents of a LightRAG are done, whichever process worked on them.
 
 Before a document is seen to be done, what it cost is in the ledger; so whoever then reads the ledger, in this process
-or another, reads the whole of it.
+or another, reads the whole of it. Where the ledger is out of reach the document does not wait for it long: it is done,
+and said not to be all in the ledger until it is.
 """
 
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ragmeter.ledger import current_ledger
 from ragmeter.lightrag.billing import bill_upload
 from ragmeter.lightrag.metering import documents_of
 from ragmeter.lightrag.server.numbers import log, of_upload
-from ragmeter.lightrag.server.payers import Payers
+from ragmeter.lightrag.server.payers import payers_of
 from ragmeter.meter import guard, logger
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from ragmeter.lightrag.server.payers import Payers
     from ragmeter.observe.patch import Patches
+
+    _Rows = dict[str, dict[str, Any]]
 
 __all__ = ["DONE", "plan"]
 
@@ -29,6 +32,9 @@ DONE = ("processed", "failed")
 
 _FLUSH = 2.0
 """Seconds that a document waits at most for the ledger."""
+
+_AGAIN = 1.0
+"""Seconds until a ledger that was out of reach is asked again."""
 
 _REMEMBERED = 10_000
 """Uploads of which it is remembered that they were told of."""
@@ -40,57 +46,94 @@ def plan(rag: Any, patches: Patches) -> None:
     if documents is None or not hasattr(storage, "get_docs_by_track_id"):
         logger.warning("ragmeter: this release of LightRAG has no track ids; documents are in the ledger by their own")
         return
-    payers = Payers(Path(rag.working_dir) / "ragmeter-payers")
-    documents.elsewhere = payers.find
-    patches.plan(storage, "upsert", _upsert(storage, storage.upsert, payers))
+    uploads = _Uploads(storage, payers_of(rag))
+    documents.elsewhere = uploads.payers.find
+    patches.plan(storage, "upsert", uploads.upsert(storage.upsert))
 
 
-def _upsert(storage: Any, own: Callable[..., Awaitable[Any]], payers: Payers) -> Callable[..., Awaitable[Any]]:
-    told: dict[str, int] = {}
+class _Uploads:
+    """What the status of its documents says of the uploads to one LightRAG."""
 
-    # No coroutine function: what `own` puts in force when it is called must be in force for the caller.
-    def upsert(data: dict[str, dict[str, Any]], *args: Any, **kwargs: Any) -> Awaitable[Any]:
-        with guard("noting who pays for documents"):
-            for document, row in data.items():
-                if _state(row.get("status")) == "pending":
-                    payers.note(document)
-        writing = own(data, *args, **kwargs)
-        with guard("noting that documents are done"):
-            if done := {document: row for document, row in data.items() if _state(row.get("status")) in DONE}:
-                return _settled(writing, done)
-        return writing
+    def __init__(self, storage: Any, payers: Payers) -> None:
+        self.payers = payers
+        self._storage = storage
+        self._told: dict[str, int] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
 
-    async def _settled(writing: Awaitable[Any], done: dict[str, dict[str, Any]]) -> Any:
+    def upsert(self, own: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+        """Wrap the method that writes the status of documents."""
+
+        # No coroutine function: what `own` puts in force when it is called must be in force for the caller.
+        def upsert(data: _Rows, *args: Any, **kwargs: Any) -> Awaitable[Any]:
+            with guard("noting who pays for documents"):
+                for document, row in data.items():
+                    if _state(row.get("status")) == "pending":
+                        self.payers.note(document)
+            writing = own(data, *args, **kwargs)
+            with guard("noting that documents are done"):
+                done = {document: row for document, row in data.items() if _state(row.get("status")) in DONE}
+                if done:
+                    return self._written(writing, done)
+            return writing
+
+        return upsert
+
+    async def _written(self, writing: Awaitable[Any], done: _Rows) -> Any:
+        """Write that documents are done when the ledger has what they cost, or has had its time."""
+        kept = True
         with guard("writing what documents cost"):
-            if (ledger := current_ledger()) is not None:
-                await ledger.aflush(_FLUSH)
+            kept = await _kept()
+            if not kept:
+                self._wait(done)
         answer = await writing
-        for document in done:
-            payers.forget(document)
-        for track_id in {row["track_id"] for row in done.values() if row.get("track_id")}:
-            with guard("telling what an upload cost"):
-                await _tell(storage, track_id, told)
+        with guard("telling what an upload cost"):
+            if kept:
+                await self._over(done)
+            else:
+                task = asyncio.create_task(self._over_when_kept(done))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
         return answer
 
-    return upsert
+    async def _over_when_kept(self, done: _Rows) -> None:
+        with guard("telling what an upload cost"):
+            while not await _kept():
+                self._wait(done)
+                await asyncio.sleep(_AGAIN)
+            await self._over(done)
+
+    def _wait(self, done: _Rows) -> None:
+        for document in done:
+            self.payers.wait(document)
+
+    async def _over(self, done: _Rows) -> None:
+        for document in done:
+            self.payers.forget(document)
+        for track_id in {row["track_id"] for row in done.values() if row.get("track_id")}:
+            await self._tell(track_id)
+
+    async def _tell(self, track_id: str) -> None:
+        """Log and send what an upload cost, if it is done and was not told of with the same calls before."""
+        ledger = current_ledger()
+        documents = await self._storage.get_docs_by_track_id(track_id)
+        if ledger is None or any(_state(document.status) not in DONE for document in documents.values()):
+            return
+        found, _ = await asyncio.to_thread(of_upload, ledger, track_id)
+        calls = found["call_count"] + found["embedding_calls"] + found["rerank_calls"]
+        if self._told.get(track_id, 0) == calls:
+            return
+        self._told[track_id] = calls
+        if len(self._told) > _REMEMBERED:
+            self._told.pop(next(iter(self._told)))
+        log(f"upload {track_id}", found)
+        bill_upload(track_id, found)
+
+
+async def _kept() -> bool:
+    """Whether the ledger has everything so far, if there is one."""
+    ledger = current_ledger()
+    return ledger is None or await ledger.aflush(_FLUSH)
 
 
 def _state(status: Any) -> str:
     return str(getattr(status, "value", status)).lower()
-
-
-async def _tell(storage: Any, track_id: str, told: dict[str, int]) -> None:
-    """Log and send what an upload cost, if it is done and was not told of with the same calls before."""
-    ledger = current_ledger()
-    documents = await storage.get_docs_by_track_id(track_id)
-    if ledger is None or any(_state(document.status) not in DONE for document in documents.values()):
-        return
-    found, _ = await asyncio.to_thread(of_upload, ledger, track_id)
-    calls = found["call_count"] + found["embedding_calls"] + found["rerank_calls"]
-    if told.get(track_id, 0) == calls:
-        return
-    told[track_id] = calls
-    if len(told) > _REMEMBERED:
-        told.pop(next(iter(told)))
-    log(f"upload {track_id}", found)
-    bill_upload(track_id, found)
