@@ -43,7 +43,8 @@ class Host:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}/"
+        prefix = environment.get("LIGHTRAG_API_PREFIX", "")
+        self.url = f"http://127.0.0.1:{self.port}{prefix}/"
         self.stub = StubServer(answer=trouble).__enter__()
         self.backend = Backend()
         access = {"BINDING": "openai", "BINDING_HOST": self.stub.base_url, "BINDING_API_KEY": "any"}
@@ -214,7 +215,8 @@ def check_together(host, tracks, bills):
 
 @pytest.fixture(scope="module")
 def uvicorn(tmp_path_factory, tiktoken_files):
-    with Host([*RUN, "lightrag-server"], tmp_path_factory.mktemp("uvicorn"), tiktoken_files, WORKSPACE="house") as host:
+    settings = {"WORKSPACE": "house", "LIGHTRAG_API_PREFIX": "/site"}
+    with Host([*RUN, "lightrag-server"], tmp_path_factory.mktemp("uvicorn"), tiktoken_files, **settings) as host:
         name, text = next(iter(TEXTS.items()))
         host.first = host.insert(text, name)
         host.finished(host.first)
