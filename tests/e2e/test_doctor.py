@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 from ragmeter import Ledger, record_tokens
+from ragmeter.observe import observers
 
 
 def examined(*path, code=0, **environment):
@@ -39,8 +40,9 @@ def test_everything_that_is_installed_here_fits_and_is_seen(tmp_path):
 
 
 def test_what_does_not_fit_is_called_wrong(tmp_path):
+    fakes = {f"{name.replace('.', '/')}/__init__.py": "" for name in observers()}
     for path, text in {
-        "openai/__init__.py": "class OpenAI: pass\n",
+        **fakes,
         "lightrag/__init__.py": "class LightRAG: pass\nclass QueryParam: pass\n",
         "lightrag/api/__init__.py": "",
         "lightrag/api/lightrag_server.py": "def make_app(): pass\n",
@@ -51,7 +53,14 @@ def test_what_does_not_fit_is_called_wrong(tmp_path):
         (tmp_path / path).write_text(text)
     url = f"sqlite:{tmp_path}/no/such/folder/ledger.db"
     found = examined(tmp_path, code=1, RAGMETER_LEDGER=url, RAGMETER_WEBHOOK_URL="http://127.0.0.1:1/")
-    for what in ("SDK openai", "calls of the openai SDK", "LightRAG", "LightRAG's server", "RAGFlow", "ledger"):
+    for what in (
+        *(f"SDK {name}" for name in observers()),
+        "calls of the openai SDK",
+        "LightRAG",
+        "LightRAG's server",
+        "RAGFlow",
+        "ledger",
+    ):
         assert found[what]["state"] == "wrong", found[what]
     assert "lightrag_server has no create_app" in found["LightRAG's server"]["says"]
     assert "agent.canvas has no Canvas.run" in found["RAGFlow"]["says"]
