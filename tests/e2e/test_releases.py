@@ -59,7 +59,9 @@ async def make(server, tmp_path):
         return await getattr(openai_embed, "func", openai_embed)(texts, model="text-embedding-3-small", **access)
 
     async def make(complete=None, **options):
-        values = {"workspace": tmp_path.name, "enable_llm_cache": False, **SHORT, **options}
+        # Those of one name share their storages, whatever their folders.
+        name = "workspace" if fields(LightRAG, workspace="") else "namespace_prefix"
+        values = {name: tmp_path.name, "enable_llm_cache": False, **SHORT, **options}
         if hasattr(utils, "Tokenizer"):
             values["tokenizer"] = utils.Tokenizer("o200k_base", get_encoding("o200k_base"))
         else:
