@@ -86,6 +86,10 @@ async def make(server, tmp_path):
     yield make
     for rag in made:
         await rag.finalize_storages()
+    if not fields(LightRAG, workspace=""):  # its locks belong to the process, and to the loop that used them first
+        from lightrag.kg import shared_storage
+
+        shared_storage.finalize_share_data()
 
 
 @pytest.fixture(autouse=True)
