@@ -11,7 +11,7 @@ RUST := Cargo.toml Cargo.lock pyproject.toml build.rs $(shell find src data -typ
 OLDER_OPENAI := 1.109.1 2.54.0
 OLDER_LIGHTRAG := 1.4.6 1.4.16
 RAGANYTHING := 1.4.3
-LIGHTRAG_MATRIX := 1.2.6 1.3.5 1.3.9 1.4.6 1.4.9.11 1.4.16 1.5.0 1.5.4 1.5.5
+LIGHTRAG_MATRIX := 1.3.9 1.4.6 1.4.9.11 1.4.16 1.5.0 1.5.4 1.5.5
 # Old releases warn of what Python has planned since; those up to 1.3.9 install graspologic by themselves.
 TEST_LIGHTRAG = PYTHONPATH=.venv/lightrag/$$release $(BIN)/python -m pytest -o filterwarnings=default tests/e2e/test_releases.py
 

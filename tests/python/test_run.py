@@ -274,3 +274,29 @@ def test_an_error_while_working_a_call_out_goes_no_further():
         record_later(ragmeter.current_scope(), lambda: 1 / 0)
     assert run.calls == 0
     assert ragmeter.health()["errors"] == errors + 1
+
+
+def test_the_parts_of_a_shared_call_count_each_where_its_payer_is():
+    with ragmeter.run() as whole:
+        with ragmeter.run() as first:
+            there = ragmeter.current_scope()
+        with ragmeter.run() as second:
+            shares = [({"document": "a"}, 1, None), ({"document": "b"}, 2, there)]
+            ragmeter.record(ragmeter.Usage(input_tokens=10, output_tokens=0), shares=shares)
+    assert {run.usage.input_tokens for run in (first, second)} == {3, 7}
+    assert list(first.by("document")) == ["b"]
+    assert first.calls + second.calls == whole.calls == 1
+    assert whole.usage.input_tokens == 10
+
+
+def test_what_a_cache_spared_is_no_call():
+    from ragmeter._native import record_cache_hit
+
+    listening = ragmeter.Run("listener")
+    with ragmeter.run(listeners=[listening]) as outer, ragmeter.run() as inner:
+        record_cache_hit(700, role="extract")
+        record_cache_hit(30, role="query", estimated=True)
+    for run in (outer, inner, listening):
+        assert (run.calls, run.totals.cache_hits, run.totals.estimated_cache_hits) == (0, 2, 1)
+        assert (run.by("role")["extract"].saved_tokens, run.totals.saved_tokens) == (700, 730)
+        assert run.usage.total_tokens is None

@@ -68,7 +68,11 @@ class Documents:
         status = getattr(rag, "doc_status", None)
         if status is not None:
             patches.plan(status, "upsert", self._upsert(weakref.ref(status), type(status).upsert))
-        wrappers = {"process_single_document": self._process, "adelete_by_doc_id": self._delete}
+        wrappers = {
+            "process_single_document": self._process,
+            "adelete_by_doc_id": self._delete,
+            "analyze_multimodal": self._analyze,
+        }
         wrappers |= dict.fromkeys(_CONTAINED, _contained) | dict.fromkeys(_EXTRACTION, self._extract)
         for name, wrapper in wrappers.items():
             own = getattr(type(rag), name, None)
@@ -186,6 +190,20 @@ class Documents:
                 return await own(rag, doc_id, *args, **kwargs)
 
         return adelete_by_doc_id
+
+    def _analyze(self, rag_ref: weakref.ref[Any], own: Callable[..., Any]) -> Callable[..., Any]:
+        """Wrap the analysis of what a document shows, which users may ask for by itself."""
+
+        @functools.wraps(own)
+        async def analyze_multimodal(doc_id: str, file_path: str, *args: Any, **kwargs: Any) -> Any:
+            scope = current_scope()
+            with guard("labelling a document"):
+                if scope is None or scope.labels.get("document") != doc_id:
+                    scope = Scope(None, scope, document=doc_id, file_path=file_path or None)
+            with within(scope):
+                return await own(rag_ref(), doc_id, file_path, *args, **kwargs)
+
+        return analyze_multimodal
 
     def _extract(self, rag_ref: weakref.ref[Any], own: Callable[..., Any]) -> Callable[..., Any]:
         """Wrap the extraction from chunks, which know their document where its status says nothing."""

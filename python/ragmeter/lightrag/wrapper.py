@@ -24,6 +24,7 @@ OPERATIONS = anything.OPERATIONS | frozenset({
     "delete_by_doc_id", "delete_by_entity", "delete_by_relation",
     "create_entity", "create_relation", "edit_entity", "edit_relation", "merge_entities",
     "pipeline_enqueue_documents", "pipeline_process_enqueue_documents",
+    "analyze_multimodal", "query_with_separate_keyword_extraction", "rollback_failed_custom_chunk_patches",
 })  # fmt: skip
 """Public methods that may call a model; each also exists with an `a` in front, some only so."""
 
