@@ -1,8 +1,10 @@
 """LightRAG's own bindings, each in a real LightRAG with its real SDK over HTTP, against the stub server's bills."""
 
 import functools
+import gc
 import sys
 import types
+import warnings
 from collections import Counter
 
 import pytest
@@ -20,6 +22,16 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
     pytest.mark.filterwarnings("ignore:Inheritance class AiohttpClientSession:DeprecationWarning"),
 ]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def clients_are_let_go():
+    """What clients that were left open say when they are collected is no news."""
+    yield
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        gc.collect()
+
 
 PASSAGE = documents()["a-christmas-carol-1.txt"][:1500]
 QUESTION = "What does Scrooge think of Christmas?"

@@ -33,7 +33,7 @@ def may_be_billed(exc: BaseException) -> bool:
     cause: BaseException | None = exc
     while cause is not None:
         kinds = [*type(cause).__mro__, *(type(inner) for inner in _inner(cause))]
-        if any(kind.__name__ in _NEVER_SENT for kind in kinds):
+        if any(kind.__name__ in _NEVER_SENT for kind in kinds) or type(cause) is ConnectionError:  # ollama's
             return False
         cause = cause.__cause__
     return True
