@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ragmeter._native import extract_usage
 from ragmeter.meter import guard, logger
+from ragmeter.observe.estimate import flat
 from ragmeter.observe.exchange import Exchange, under_way
 from ragmeter.observe.watch import Pieces, apassed, passed, read
 
@@ -185,7 +186,7 @@ def _in_openai_shape(model: str, body: Mapping[str, Any]) -> dict[str, Any]:
         messages = [*said, *body["messages"]]
         return {"model": model, "messages": [{**one, "content": _text(one.get("content"))} for one in messages]}
     texts = [body.get(name) for name in ("query", "documents", "texts", "inputText", "prompt")]
-    return {"model": model, "input": [text for text in texts if text is not None]}
+    return {"model": model, "input": flat(texts)}
 
 
 def _text(content: Any) -> str:
