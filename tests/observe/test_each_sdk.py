@@ -1,6 +1,7 @@
 """What only one of the SDKs does."""
 
 import asyncio
+import gc
 import json
 import subprocess
 import sys
@@ -160,6 +161,18 @@ async def test_a_bedrock_stream_left_where_the_message_stops_is_exact(server):
                     break
             stream.close()
     assert_exact(run, server)
+
+
+def test_a_bedrock_stream_that_nobody_reads_is_not_a_silent_zero(server):
+    import boto3
+
+    ragmeter.instrument("boto3")
+    with ragmeter.run() as run:
+        boto3.client("bedrock-runtime", endpoint_url=server.url, **ACCESS).converse_stream(**CONVERSE)
+        gc.collect()
+    assert (run.calls, len(server.bills)) == (1, 1)
+    assert run.usage.origin == "estimated"
+    assert run.usage.input_tokens > 0
 
 
 def test_other_services_of_amazon_are_left_alone(server):

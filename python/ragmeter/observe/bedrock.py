@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import inspect
 import json
+import weakref
 from typing import TYPE_CHECKING, Any
 
 from ragmeter._native import extract_usage
@@ -106,6 +107,7 @@ def _listened(exchange: Exchange, stream: Any) -> Any:
     vars(listening).update(vars(stream))
     vars(listening)["_ragmeter_pieces"] = pieces = Pieces(exchange)
     pieces.begin()
+    weakref.finalize(listening, pieces.over).atexit = False  # nobody may ever read it
     return listening
 
 
