@@ -113,6 +113,25 @@ def test_every_request_that_gemini_makes_by_itself_counts(server):
     assert run.usage.reasoning_tokens == sum(bill.reasoning_tokens for bill in server.bills)
 
 
+def test_claude_through_bedrock_and_gemini_through_vertex_ai(server):
+    import anthropic
+    from google import genai
+
+    ragmeter.instrument()
+    access = {"aws_access_key": "any", "aws_secret_key": "any", "aws_region": "us-east-1"}
+    with anthropic.AnthropicBedrock(base_url=server.url, **access) as client, ragmeter.run() as run:
+        client.messages.create(**CLAUDE)
+        assert list(client.messages.create(stream=True, **CLAUDE))
+    assert_exact(run, server)
+    server.reset()
+    client = genai.Client(vertexai=True, api_key="any", http_options={"base_url": server.url})
+    with ragmeter.run() as run:
+        client.models.generate_content(model="gemini-2.5-flash", contents=TEXT)
+        assert list(client.models.generate_content_stream(model="gemini-2.5-flash", contents=TEXT))
+    assert_exact(run, server)
+    assert set(run.by("provider")) == {"gcp.vertex_ai"}
+
+
 @pytest.mark.parametrize("whole", [True, False], ids=["with headers", "without"])
 async def test_what_bedrock_invokes(server, monkeypatch, whole):
     import boto3
