@@ -14,9 +14,12 @@ from ragmeter._native import record, record_later
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import TypeAlias
 
     from ragmeter._native import Scope, Usage
     from ragmeter.observe.exchange import Exchange
+
+    Shares: TypeAlias = list[tuple[dict[str, str], int, Scope | None]]
 
 __all__ = ["OpenCall", "call_variable", "open_call"]
 
@@ -38,9 +41,10 @@ class OpenCall:
         exchanges: The requests that observers have seen begin.
         heard: What observers recorded for it, one Usage for each request that they saw end.
         shares: Who shares it: labels, weights and scopes; None if nobody does.
+        divide: Returns who shares a request that holds some of the call's texts only; None if nobody shares anything.
     """
 
-    __slots__ = ("_before", "_closed", "_told", "exchanges", "heard", "labels", "observed", "scope", "shares")
+    __slots__ = ("_before", "_closed", "_told", "divide", "exchanges", "heard", "labels", "observed", "scope", "shares")
 
     def __init__(self, scope: Scope | None, **labels: str | None) -> None:
         self.scope = scope
@@ -48,7 +52,8 @@ class OpenCall:
         self.observed = False
         self.exchanges: list[Exchange] = []
         self.heard: list[Usage] = []
-        self.shares: list[tuple[dict[str, str], int, Scope | None]] | None = None
+        self.shares: Shares | None = None
+        self.divide: Callable[[list[str]], Shares | None] | None = None
         self._told: list[Usage] = []
         self._closed = False
         self._before: OpenCall | None = None

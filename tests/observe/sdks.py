@@ -45,26 +45,22 @@ class Ollama(Sdk):
         return ollama.Client, ollama.AsyncClient
 
     def chat(self):
-        with self._client() as client:
-            return client.chat(model="llama3", messages=[{"role": "system", "content": SYSTEM}, *MESSAGES])
+        return self._client().chat(model="llama3", messages=[{"role": "system", "content": SYSTEM}, *MESSAGES])
 
     def stream(self):
         return self._client().chat(model="llama3", messages=MESSAGES, stream=True)
 
     def embed(self):
-        with self._client() as client:
-            return client.embed(model="bge-m3", input=TEXTS)
+        return self._client().embed(model="bge-m3", input=TEXTS)
 
     async def achat(self):
-        async with self._aclient() as client:
-            return await client.generate(model="llama3", prompt=TEXT, system=SYSTEM)
+        return await self._aclient().generate(model="llama3", prompt=TEXT, system=SYSTEM)
 
     async def astream(self):
         return await self._aclient().generate(model="llama3", prompt=TEXT, stream=True)
 
     async def aembed(self):
-        async with self._aclient() as client:
-            return await client.embed(model="bge-m3", input=TEXTS[0])
+        return await self._aclient().embed(model="bge-m3", input=TEXTS[0])
 
 
 class Gemini(Sdk):

@@ -149,6 +149,15 @@ async def test_usage_that_is_no_usage_never_reaches_the_host(sdk, call, server, 
     assert run.usage.origin in {"estimated", "unknown"} or run.usage.flags or name == "nested"
 
 
+@of([pair for pair in EVERY if "embed" not in pair[1]])
+@pytest.mark.parametrize("fault", [Fault.EMPTY, Fault.TRUNCATED])
+async def test_empty_and_truncated_answers_cost_what_they_cost(sdk, call, server, fault):
+    server.faults.add(fault)
+    async with ragmeter.run() as run:
+        await make(sdk, call)
+    assert_exact(run, server)
+
+
 @of([pair for pair in EVERY if not pair[0].retries])
 @pytest.mark.parametrize("fault", [Fault.RATE_LIMIT, Fault.SERVER_ERROR])
 async def test_what_a_server_refuses_costs_nothing(sdk, call, server, fault):

@@ -142,6 +142,8 @@ def embedding_call(model: str | None, outer: Any, args: Any, kwargs: Any) -> _Ti
     owners: Owners = outer.ragmeter_owners
     call = _open(scope, operation="embeddings", model=model)
     call.shares = owners.shares(texts, role="embedding")
+    if call.shares is not None:
+        call.divide = functools.partial(owners.shares_of_part, texts, call.shares, role="embedding")
 
     def guess(delivered: str | None) -> Usage:  # noqa: ARG001 - it delivers no text
         return estimate_texts(texts, model)

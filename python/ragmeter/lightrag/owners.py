@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from ragmeter.observe.patch import Patches
+    from ragmeter.witness import Shares
 
 __all__ = ["Owners"]
 
@@ -55,7 +56,7 @@ class Owners:
         else:
             self._of.pop(text, None)
 
-    def shares(self, texts: Sequence[str], **labels: str) -> list[tuple[dict[str, str], int, Scope | None]] | None:
+    def shares(self, texts: Sequence[str], **labels: str) -> Shares | None:
         """Divide an embedding call among the owners of its texts, by the tokens of each; None where it has one.
 
         Args:
@@ -75,6 +76,19 @@ class Owners:
             weight = shares[key][1] if key in shares else 0
             shares[key] = (labels, weight + count_tokens(text), owner)
         return list(shares.values())
+
+    def shares_of_part(self, texts: Sequence[str], shares: Shares, part: Sequence[str], **labels: str) -> Shares | None:
+        """Divide one of several requests that embed `texts`; those of bindings that send each text by itself.
+
+        Args:
+            texts: All texts of the call.
+            shares: Who shares all of it, and any request that cannot be told apart.
+            part: The texts of the request; a binding may have put something before them.
+            **labels: Labels of every share besides those of its owner.
+        """
+        if 0 < len(part) < len(texts) and set(part) <= set(texts):
+            return self.shares(part, **labels)
+        return shares
 
     def noted(self, texts: Sequence[str]) -> dict[str, Scope]:
         """Return who owns which of `texts`, to be forgotten when they are embedded."""

@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ragmeter.observe.content import tap_content
+from ragmeter.observe.estimate import flat
 from ragmeter.observe.exchange import Exchange, under_way
 from ragmeter.observe.patch import Patches, required
 from ragmeter.observe.watch import watch
@@ -91,4 +92,4 @@ def _in_openai_shape(body: dict[str, Any]) -> dict[str, Any]:
     if "messages" in body:
         return body
     texts = [body.get(name) for name in ("query", "documents", "input", "inputs", "texts")]
-    return {"model": body.get("model"), "input": [text for text in texts if text is not None]}
+    return {"model": body.get("model"), "input": flat(texts)}

@@ -1,4 +1,4 @@
-"""Observer of the `anthropic` SDK: messages, plain, streamed, raw, sync and async; also through Bedrock and Vertex AI.
+"""Observer of the `anthropic` SDK: messages, plain, streamed, raw, sync and async; also through Bedrock.
 
 Releases 0.40 to 2.12. The usage of a stream stands in its first and its last event; one that ends early is estimated.
 """

@@ -9,10 +9,12 @@ from __future__ import annotations
 import functools
 import inspect
 import json
+import weakref
 from typing import TYPE_CHECKING, Any
 
 from ragmeter._native import extract_usage
 from ragmeter.meter import guard, logger
+from ragmeter.observe.estimate import flat
 from ragmeter.observe.exchange import Exchange, under_way
 from ragmeter.observe.watch import Pieces, apassed, passed, read
 
@@ -105,6 +107,7 @@ def _listened(exchange: Exchange, stream: Any) -> Any:
     vars(listening).update(vars(stream))
     vars(listening)["_ragmeter_pieces"] = pieces = Pieces(exchange)
     pieces.begin()
+    weakref.finalize(listening, pieces.over).atexit = False  # nobody may ever read it
     return listening
 
 
@@ -185,7 +188,7 @@ def _in_openai_shape(model: str, body: Mapping[str, Any]) -> dict[str, Any]:
         messages = [*said, *body["messages"]]
         return {"model": model, "messages": [{**one, "content": _text(one.get("content"))} for one in messages]}
     texts = [body.get(name) for name in ("query", "documents", "texts", "inputText", "prompt")]
-    return {"model": model, "input": [text for text in texts if text is not None]}
+    return {"model": model, "input": flat(texts)}
 
 
 def _text(content: Any) -> str:

@@ -1,6 +1,7 @@
 """Observer of Amazon Bedrock through `boto3` or bare `botocore`: converse and invoke_model, and the streams of both.
 
-One place sees every call of every service, and lets all but Bedrock's models pass: `BaseClient._make_api_call`.
+One place sees every call of every service, and lets all but Bedrock's models pass: `BaseClient._make_api_call`
+(releases 1.34 to 1.40, those of aioboto3 13.1 to 15.5).
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ def tap_content(response: Any, exchange: Exchange, *, events: bool) -> None:
 
 class _Tap:
     def __init__(self, response: Any, reader: Any) -> None:
-        self._response = response
+        self._response, self._content = response, response.content
         self._reader = reader
         self._over = False
 
@@ -50,6 +50,7 @@ class _Tap:
         self._over = True
         with guard("reading a response"):
             self._reader.over(whole=whole)
+            self._response.content = self._content
             for name in ("release", "close"):
                 vars(self._response).pop(name, None)
 

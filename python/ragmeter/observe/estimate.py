@@ -10,7 +10,7 @@ from ragmeter.messages import count_message_tokens
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["estimate", "estimate_chat", "estimate_texts", "unfinished"]
+__all__ = ["estimate", "estimate_chat", "estimate_texts", "flat", "unfinished"]
 
 
 def estimate(operation: str | None, request: Mapping[str, Any], delivered: str | None) -> Usage:
@@ -27,11 +27,11 @@ def estimate(operation: str | None, request: Mapping[str, Any], delivered: str |
     model = request.get("model")
     model = model if isinstance(model, str) else None
     if operation == "embeddings":
-        return estimate_texts(_texts(request.get("input")), model)
+        return estimate_texts(flat(request.get("input")), model)
     if "messages" in request:
         sent: int | None = count_message_tokens(request["messages"], model or "", tools=request.get("tools")).tokens
     else:
-        texts = [*_texts(request.get("instructions")), *_texts(request.get("input", request.get("prompt")))]
+        texts = [*flat(request.get("instructions")), *flat(request.get("input", request.get("prompt")))]
         sent = _count(texts, model) if texts else None
     return _usage(sent, delivered, model)
 
@@ -85,12 +85,12 @@ def _count(texts: Sequence[Any], model: str | None) -> int:
     return sum(count_tokens(text, model) if isinstance(text, str) else isinstance(text, int) for text in texts)
 
 
-def _texts(value: Any) -> list[str | int]:
+def flat(value: Any) -> list[str | int]:
     """Collect the texts of `input`, `prompt` or a list of response items, and token ids as they are."""
     if isinstance(value, (str, int)) and not isinstance(value, bool):
         return [value]
     if isinstance(value, (list, tuple)):
-        return [text for item in value for text in _texts(item)]
+        return [text for item in value for text in flat(item)]
     if isinstance(value, dict):
-        return [text for key in ("content", "text", "arguments", "output") for text in _texts(value.get(key))]
+        return [text for key in ("content", "text", "arguments", "output") for text in flat(value.get(key))]
     return []

@@ -33,7 +33,7 @@ class Exchange:
         request: Returns the request in OpenAI's shape, for the estimate where the provider says nothing.
     """
 
-    __slots__ = ("_call", "_lost", "_over", "_request", "_scope", "_shares", "labels", "leave")
+    __slots__ = ("_call", "_lost", "_over", "_request", "_scope", "labels", "leave")
 
     def __init__(
         self, operation: str, model: Any, provider: str | None, request: Callable[[], Mapping[str, Any]]
@@ -50,11 +50,9 @@ class Exchange:
         self.leave: Callable[[], None] | None = None
         """Ends the exchange with what has come so far; for a stream whose reader is gone and that nobody closes."""
         self._call = call = open_call()
-        self._shares = None
         if call is not None:
             call.observed = True
             call.exchanges.append(self)
-            self._shares = call.shares
             if "attempt" in call.labels:
                 self.labels["attempt"] = call.labels["attempt"]
 
@@ -83,9 +81,15 @@ class Exchange:
         labels = dict(self.labels)
         if usage.model is not None:
             labels["model"] = None  # the model that answered is better than the one that was asked
+        shares = None
         if self._call is not None:
             self._call.heard.append(usage)
-        record(usage, scope=self._scope, shares=self._shares, **labels)
+            shares = self._call.shares if self._call.divide is None else self._call.divide(self._texts())
+        record(usage, scope=self._scope, shares=shares, **labels)
+
+    def _texts(self) -> list[str]:
+        texts = self._request().get("input")
+        return [text for text in (texts if isinstance(texts, list) else [texts]) if isinstance(text, str)]
 
     def failed(self, exc: BaseException) -> None:
         """Learn that an attempt ended with an error: it may be billed, and then nobody knows how much.

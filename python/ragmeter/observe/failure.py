@@ -20,10 +20,10 @@ def refused(exc: BaseException) -> bool:
     response = getattr(exc, "response", None)
     if isinstance(response, dict):  # botocore
         return bool(response.get("Error"))
-    if any(isinstance(getattr(thing, "status_code", None), int) for thing in (exc, response)):
-        return True
-    codes = (getattr(exc, name, None) for name in ("code", "http_status", "status"))
-    return any(isinstance(code, int) and code >= _FIRST_ERROR for code in codes)
+    codes = [getattr(thing, "status_code", None) for thing in (exc, response)]
+    codes += [getattr(exc, name, None) for name in ("code", "http_status", "status")]
+    # Of an error that comes in the middle of a stream, ollama's SDK says -1.
+    return any(isinstance(code, int) and (code >= _FIRST_ERROR or code < 0) for code in codes)
 
 
 def may_be_billed(exc: BaseException) -> bool:
@@ -33,7 +33,7 @@ def may_be_billed(exc: BaseException) -> bool:
     cause: BaseException | None = exc
     while cause is not None:
         kinds = [*type(cause).__mro__, *(type(inner) for inner in _inner(cause))]
-        if any(kind.__name__ in _NEVER_SENT for kind in kinds):
+        if any(kind.__name__ in _NEVER_SENT for kind in kinds) or type(cause) is ConnectionError:  # ollama's
             return False
         cause = cause.__cause__
     return True

@@ -56,9 +56,10 @@ def _begin(
     return Exchange(operation, model, provider, lambda: _in_openai_shape(model, request_dict))
 
 
-def _body(answer: Any) -> str:
-    """The JSON of an answer, or of a piece of one, on a line of its own."""
-    return (getattr(answer, "body", None) or "") + "\n"
+def _body(answer: Any) -> Any:
+    """What there is to read of an answer, or of a piece of one: its JSON on a line of its own, in 1.x a dict."""
+    body = getattr(answer, "body", None)
+    return answer if body is None else f"{body}\n"
 
 
 def _answered(exchange: Exchange, result: Any) -> Any:

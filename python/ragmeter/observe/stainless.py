@@ -70,9 +70,9 @@ class Sent:
 
     def answered(self, result: Any) -> None:
         """Learn from what the SDK returns: a model object, a stream, or a raw response."""
+        if self.exchange is None:
+            return
         with guard("reading an answer"):
-            if self.exchange is None:
-                return
             response = getattr(result, "http_response", None)
             if response is None and self.events:
                 response = getattr(result, "response", None)
@@ -80,6 +80,8 @@ class Sent:
                 read(self.exchange, result)
             else:
                 tap(response, self.exchange, events=self.events, swallow_usage=self.swallow_usage)
+            return
+        self.exchange.lost()
 
     def failed(self, exc: BaseException) -> bool:
         """Learn from an error. True if it is ragmeter's own wish that the server refused: send the original then."""

@@ -1,4 +1,4 @@
-"""Observer of the `voyageai` SDK (0.2 to 0.5): embeddings of every kind and reranking, sync and async.
+"""Observer of the `voyageai` SDK (0.5): embeddings of every kind and reranking, sync and async.
 
 One place sees every attempt, for the SDK retries above it: `APIRequestor.request` and `arequest`. Models that run
 locally send no request and are none of an observer's business.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ragmeter.observe.estimate import flat
 from ragmeter.observe.exchange import Exchange
 from ragmeter.observe.patch import Patches, required
 from ragmeter.observe.watch import read, watch
@@ -46,4 +47,4 @@ def _answered(exchange: Exchange, result: Any) -> Any:
 
 def _in_openai_shape(body: dict[str, Any]) -> dict[str, Any]:
     texts = [body.get(name) for name in ("query", "documents", "input", "inputs")]
-    return {"model": body.get("model"), "input": [text for text in texts if text is not None]}
+    return {"model": body.get("model"), "input": flat(texts)}

@@ -26,8 +26,8 @@ class Gemini(Dialect):
     """`:generateContent`, `:streamGenerateContent`, `:embedContent`, `:batchEmbedContents`."""
 
     PATHS = {  # noqa: RUF012
-        r"/v1(beta)?/models/(?P<model>[^:]+):(generateContent|streamGenerateContent)": "chat",
-        r"/v1(beta)?/models/(?P<model>[^:]+):(embedContent|batchEmbedContents)": "embeddings",
+        r"/v1(beta1?)?/(.+/)?models/(?P<model>[^:/]+):(generateContent|streamGenerateContent)": "chat",
+        r"/v1(beta1?)?/(.+/)?models/(?P<model>[^:/]+):(embedContent|batchEmbedContents)": "embeddings",
     }
 
     def read(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
