@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from ragmeter._native import Scope, Usage
     from ragmeter.observe.exchange import Exchange
+    from ragmeter.quota import Reservation
 
 __all__ = ["OpenCall", "call_variable", "open_call"]
 
@@ -40,7 +41,9 @@ class OpenCall:
         shares: Who shares it, labels and weights; None if nobody does.
     """
 
-    __slots__ = ("_before", "_closed", "_told", "exchanges", "heard", "labels", "observed", "scope", "shares")
+    __slots__ = (
+        "_before", "_closed", "_hold", "_told", "exchanges", "heard", "labels", "observed", "scope", "shares",
+    )  # fmt: skip
 
     def __init__(self, scope: Scope | None, **labels: str | None) -> None:
         self.scope = scope
@@ -52,8 +55,25 @@ class OpenCall:
         self._told: list[Usage] = []
         self._closed = False
         self._before: OpenCall | None = None
+        self._hold: Reservation | None = None
+
+    def admit(self) -> None:
+        """Reserve what the call may cost, as far as is known, if a quota guards its scope.
+
+        Raises:
+            QuotaError: There is no room for it.
+        """
+        quota = self.scope.quota if self.scope is not None else None
+        if quota is not None:
+            self._hold = quota.admit(self.scope, self.labels, None)
+
+    def hand_over(self) -> Reservation | None:
+        """Return the reservation, for the request that knows better what it may cost; it is its from now on."""
+        hold, self._hold = self._hold, None
+        return hold
 
     def __enter__(self) -> OpenCall:
+        self.admit()
         self._before = call_variable.get()
         call_variable.set(self)
         return self
@@ -86,7 +106,17 @@ class OpenCall:
         self._closed = True
         if self.observed:
             return
+        if self._hold is not None and not self._told and estimate is not None:
+            self._told.append(estimate())
         for usage in self._told:
             record(usage, scope=self.scope, shares=self.shares, **self.labels)
-        if estimate is not None and not self._told:
+        if self._hold is not None:
+            self._settle(self._hold)
+        elif estimate is not None and not self._told:
             record_later(self.scope, lambda: record(estimate(), scope=self.scope, shares=self.shares, **self.labels))
+
+    def _settle(self, hold: Reservation) -> None:
+        if self._told:
+            hold.settle(sum(self._told[1:], self._told[0]), calls=len(self._told))
+        else:
+            hold.release()

@@ -18,15 +18,15 @@
 #![allow(clippy::format_collect, clippy::format_push_string)] // statements are texts of many parts
 
 mod batch;
-mod dialect;
+pub(crate) mod dialect;
 mod entry;
 pub mod fork;
 mod health;
 mod journal;
 pub mod outbox;
 pub mod query;
-mod schema;
-mod store;
+pub(crate) mod schema;
+pub(crate) mod store;
 pub mod target;
 mod upkeep;
 mod work;

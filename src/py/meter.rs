@@ -181,6 +181,7 @@ pub(super) fn count_error() {
 pub(super) fn after_fork() {
     crate::id::reseed();
     crate::ledger::fork::after_in_child();
+    crate::quota::fork::after_in_child();
 }
 
 /// The ledgers that promise more than to write soon. They are made good on after a call was recorded, without the GIL.

@@ -19,10 +19,11 @@ class Exchange:
     """One request, from the moment it is sent. It is recorded once for each attempt that the provider may bill.
 
     The scope is the one in force where the request is made: a stream that is read elsewhere, or later, is paid by
-    whoever asked for it.
+    whoever asked for it. Where a quota guards the scope, making one reserves what the request may cost, and raises
+    `QuotaError` if there is no room for it.
     """
 
-    __slots__ = ("_call", "_over", "_scope", "_shares", "labels", "leave", "request")
+    __slots__ = ("_call", "_hold", "_over", "_scope", "_shares", "labels", "leave", "request")
 
     def __init__(self, operation: str, request: Mapping[str, Any], provider: str | None) -> None:
         model = request.get("model")
@@ -42,6 +43,8 @@ class Exchange:
             call.observed = True
             call.exchanges.append(self)
             self._shares = call.shares
+        quota = self._scope.quota if self._scope is not None else None
+        self._hold = quota.admit(self._scope, self.labels, request, call and call.hand_over()) if quota else None
 
     def over(self, usage: Usage | None, delivered: str | None = None) -> None:
         """Record the answer. Only the first word counts; a later one is ignored.
@@ -62,8 +65,19 @@ class Exchange:
         if self._call is not None:
             self._call.heard.append(usage)
         record(usage, scope=self._scope, shares=self._shares, **labels)
+        if self._hold is not None:
+            self._hold.settle(usage)
 
     def lost(self) -> None:
         """Record an attempt that was sent and whose answer never came: it may be billed, nobody knows how much."""
         with guard("recording a lost attempt"):
             record(Usage(origin="unknown"), scope=self._scope, **self.labels)
+            if self._hold is not None:
+                self._hold.settle()  # as much as was reserved
+                self._hold = self._hold.bare()
+
+    def refused(self) -> None:
+        """Give back what was reserved: the provider has refused the request."""
+        with guard("releasing a reservation"):
+            if self._hold is not None:
+                self._hold.release()

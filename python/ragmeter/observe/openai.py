@@ -160,6 +160,7 @@ class _Sent:
                 if _may_be_billed(exc):
                     self.exchange.lost()
                 return False
+            self.exchange.refused()
             if self.wants_usage and status in {400, 404, 422} and "stream_options" in str(exc):
                 _refuses_options.add(self.base_url)
                 logger.warning("ragmeter: %s refuses stream_options; usage of its streams is estimated", self.base_url)
