@@ -1,7 +1,7 @@
 -- One operation of the quota's book, all of it or nothing. Amounts stay texts: a number of Lua's holds 53 bits only.
 -- KEYS: edition, then for each line: counter (t: used and reserved, u: used, p…: parts of a rolling window),
 --       live reservations, lapsed ones. Members of these are "id:amount", their score is when they lapse or did.
--- ARGV: op, now, id, expires, edition (empty: any), then for each line: amount, limit, hard, actual, actual - amount, part, gone.
+-- ARGV: op, now, id, expires, edition, then for each line: amount, limit, hard, actual, actual - amount, part, gone.
 -- Returns 0 (done) and t, u, oldest part of each line; the number of a line that refuses and its three; or -1 (stale).
 local op, now, id, expires = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local call = redis.call
@@ -42,7 +42,7 @@ local function roll(counter, gone)
 end
 
 if op == 'reserve' or op == 'again' then
-  if ARGV[5] ~= '' and (call('GET', KEYS[1]) or '0') ~= ARGV[5] then
+  if (call('GET', KEYS[1]) or '0') ~= ARGV[5] then
     return { -1 }
   end
   if op == 'again' and lines > 0 and call('ZSCORE', KEYS[3], id .. ':' .. ARGV[6]) then

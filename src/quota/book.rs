@@ -41,8 +41,8 @@ impl Level {
 /// What is asked of whoever keeps the sums.
 #[derive(Clone, Debug)]
 pub(super) enum Op {
-    /// Takes all the lines or none, if the limits are still of that edition; `None`: whatever they are.
-    Reserve { id: Id, lines: Arc<[Line]>, expires: Micros, edition: Option<i64> },
+    /// Takes all the lines or none, if the limits are still of that edition.
+    Reserve { id: Id, lines: Arc<[Line]>, expires: Micros, edition: i64 },
     /// Turns what was reserved into what was spent, once.
     Settle { id: Id, lines: Arc<[Line]>, actual: Vec<u64> },
     /// Gives back what was reserved.

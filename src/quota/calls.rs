@@ -6,7 +6,7 @@ use super::book::{Level, Line, Op, Outcome};
 use super::desk::Edition;
 use super::health::count;
 use super::limit::{Limit, MOST, Measure, Policy, Unpriced, Who};
-use super::{Ask, Cost, GLANCE, Hold, Quota, Standing, Verdict, Warning, standing};
+use super::{Ask, Cost, Hold, Quota, Standing, Verdict, Warning, standing};
 use crate::error::{Error, Kind, Result};
 use crate::id::{Id, now};
 
@@ -21,10 +21,6 @@ impl Quota {
         for _ in 0..TRIES {
             let edition = self.edition()?;
             let lines = lines_of(&edition, ask);
-            if lines.is_empty() && edition.read_at.elapsed() >= GLANCE {
-                self.read()?;
-                continue;
-            }
             let unpriced = lines.iter().find(|line| is_unpriced(line, &ask.cost));
             if let Some(line) = unpriced {
                 if line.limit.unpriced == Unpriced::Refuse && ask.word.is_none() {
@@ -40,12 +36,8 @@ impl Quota {
             if let Some(hold) = given_back.take() {
                 ops.push(Op::Release { id: hold.id, lines: Arc::clone(&hold.lines) });
             }
-            if !lines.is_empty() {
-                ops.push(Op::Reserve { id, lines: Arc::clone(&lines), expires, edition: Some(edition.number) });
-            }
-            if ops.is_empty() {
-                return Ok(Verdict::Reserved(Hold { id, lines }, Vec::new()));
-            }
+            // Even where no limit applies: one may have been set meanwhile.
+            ops.push(Op::Reserve { id, lines: Arc::clone(&lines), expires, edition: edition.number });
             match desk.ask(self, ops)?.pop() {
                 Some(Outcome::Refused { line, level }) => {
                     count(&self.health.refused);
@@ -67,7 +59,7 @@ impl Quota {
                 }
             }
         }
-        Err(Error::new(Kind::Busy, "the limits keep changing"))
+        Err(changing())
     }
 
     /// Turns a reservation into what was spent; what is not known counts as it was reserved. Doing it again does
@@ -93,24 +85,23 @@ impl Quota {
     /// Counts what was spent without a reservation, whatever the limits say.
     pub fn charge(&'static self, who: &Who<'_>, actual: &Cost) -> Result<Vec<Warning>> {
         let ask = Ask { who: *who, cost: *actual, running: true, word: None };
-        let mut edition = self.edition()?;
-        if edition.read_at.elapsed() >= GLANCE {
-            edition = self.read()?;
+        for _ in 0..TRIES {
+            let edition = self.edition()?;
+            let lines: Arc<[Line]> =
+                lines_of(&edition, &ask).iter().cloned().map(|line| Line { hard: false, ..line }).collect();
+            let at = now();
+            let (id, expires) = (Id::new(at), at.saturating_add(self.lease));
+            let amounts: Vec<u64> = lines.iter().map(|line| spent(line, actual)).collect();
+            let reserve = Op::Reserve { id, lines: Arc::clone(&lines), expires, edition: edition.number };
+            let settle = Op::Settle { id, lines: Arc::clone(&lines), actual: amounts.clone() };
+            let outcomes = self.desk().ask(self, vec![reserve, settle])?;
+            if outcomes.first() != Some(&Outcome::Stale) {
+                count(&self.health.settled);
+                return Ok(self.marks(&Hold { id, lines }, &amounts, outcomes.last()));
+            }
+            self.read()?;
         }
-        let lines: Arc<[Line]> =
-            lines_of(&edition, &ask).iter().cloned().map(|line| Line { hard: false, ..line }).collect();
-        if lines.is_empty() {
-            return Ok(Vec::new());
-        }
-        let at = now();
-        let hold = Hold { id: Id::new(at), lines };
-        let amounts: Vec<u64> = hold.lines.iter().map(|line| spent(line, actual)).collect();
-        let (id, lines, expires) = (hold.id, Arc::clone(&hold.lines), at.saturating_add(self.lease));
-        let reserve = Op::Reserve { id, lines: Arc::clone(&lines), expires, edition: None };
-        let settle = Op::Settle { id, lines, actual: amounts.clone() };
-        count(&self.health.settled);
-        let outcomes = self.desk().ask(self, vec![reserve, settle])?;
-        Ok(self.marks(&hold, &amounts, outcomes.last()))
+        Err(changing())
     }
 
     /// Gives a reservation back, soon.
@@ -184,6 +175,10 @@ pub(super) fn lines_of(edition: &Edition, ask: &Ask<'_>) -> Arc<[Line]> {
         Some(Line { limit, counter, amount: amount.min(MOST), hard })
     };
     edition.limits.iter().filter_map(line).collect()
+}
+
+fn changing() -> Error {
+    Error::new(Kind::Busy, "the limits keep changing")
 }
 
 fn is_unpriced(line: &Line, cost: &Cost) -> bool {

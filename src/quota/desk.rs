@@ -26,7 +26,6 @@ const MOST_LATE: usize = 100_000;
 pub(super) struct Edition {
     pub(super) number: i64,
     pub(super) limits: Vec<Arc<Limit>>,
-    pub(super) read_at: Instant,
 }
 
 #[derive(Default)]

@@ -22,7 +22,7 @@ mod schema;
 mod sql;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 pub use book::{Level, Line, Note};
 pub use health::Health;
@@ -34,10 +34,6 @@ use crate::ledger::target::{Engine, Target};
 use book::{Keeper, Op, Outcome};
 use calls::lines_of;
 use desk::{Desk, Edition};
-
-/// Where no limit applies to a call, the limits are read again after this time; else every reservation notices at once
-/// that they have changed.
-const GLANCE: Duration = Duration::from_secs(1);
 
 /// What somebody may spend; see the page. Lives as long as the process.
 pub struct Quota {
@@ -243,7 +239,7 @@ impl Quota {
         let desk = self.desk();
         let (number, limits) = desk.with(self, |keeper, _| keeper.limits())?;
         let limits = limits.into_iter().map(Arc::new).collect();
-        let edition = Arc::new(Edition { number, limits, read_at: Instant::now() });
+        let edition = Arc::new(Edition { number, limits });
         *lock(&desk.edition) = Some(Arc::clone(&edition));
         Ok(edition)
     }

@@ -99,9 +99,9 @@ impl Redis {
     fn command(&self, now: Micros, op: &Op, again: bool) -> Cmd {
         let (name, expires, edition) = match op {
             Op::Reserve { expires, edition, .. } => (if again { "again" } else { "reserve" }, *expires, *edition),
-            Op::Settle { .. } | Op::Release { .. } => ("settle", 0, None),
-            Op::Renew { expires, .. } => ("renew", *expires, None),
-            Op::Look { .. } => ("look", 0, None),
+            Op::Settle { .. } | Op::Release { .. } => ("settle", 0, 0),
+            Op::Renew { expires, .. } => ("renew", *expires, 0),
+            Op::Look { .. } => ("look", 0, 0),
         };
         let lines = op.lines();
         let mut command = redis::cmd("EVALSHA");
@@ -112,8 +112,7 @@ impl Redis {
             }
         }
         let id = op.id().map_or_else(String::new, |id: Id| format!("{:032x}", id.0));
-        command.arg(name).arg(now).arg(id).arg(expires);
-        command.arg(edition.map_or_else(String::new, |edition| edition.to_string()));
+        command.arg(name).arg(now).arg(id).arg(expires).arg(edition);
         for (at, line) in lines.iter().enumerate() {
             let actual = match op {
                 Op::Settle { actual, .. } => actual.get(at).copied().unwrap_or_default().min(super::limit::MOST),

@@ -119,11 +119,11 @@ impl Keeper for Sql {
             let outcomes = ops
                 .iter()
                 .map(|op| match op {
-                    Op::Reserve { edition: Some(edition), .. } if *edition != found => Outcome::Stale,
+                    Op::Reserve { edition, .. } if *edition != found => Outcome::Stale,
                     op => page.apply(op),
                 })
                 .collect();
-            if ops.iter().any(|op| !matches!(op, Op::Look { .. })) {
+            if !counters.is_empty() && ops.iter().any(|op| !matches!(op, Op::Look { .. })) {
                 let statements = write(store.dialect(), &counters, &page, &before, now);
                 if store.dialect().0 == Engine::Postgres {
                     store.run(&statements.join("; "))?;

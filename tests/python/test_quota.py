@@ -25,9 +25,9 @@ def standing(quota, **scope):
     return {row["name"]: (row["used"], row["reserved"], row["remaining"]) for row in quota.usage(**scope)}
 
 
-def refused(quota, tokens=1, **scope):
+def refused(quota, tokens=1, money="0.000000000001", **scope):
     with pytest.raises(QuotaExceeded) as raised:
-        quota.reserve(tokens, **scope)
+        quota.reserve(tokens, money=money, **scope)
     return raised.value
 
 
@@ -203,7 +203,7 @@ def test_threads_share_what_is_left_exactly(quota):
                     taken.append(7)
             except QuotaExceeded:
                 return
-            except Exception as exc:
+            except Exception as exc:  # noqa: BLE001 - told below
                 errors.append(exc)
                 return
 
