@@ -1,6 +1,7 @@
 """Quotas around real hosts: the SDK, a LightRAG and whatever they call, against the stub server's own bills."""
 
 import asyncio
+import uuid
 
 import openai
 import pytest
@@ -169,6 +170,17 @@ async def rag(server, tmp_path):
     await rag.finalize_storages()
 
 
+async def retry_failed(rag, driven):
+    """Do what LightRAG's `/documents/reprocess_failed` does: documents that failed are tried again on request only."""
+    from lightrag.kg import shared_storage
+
+    status = await shared_storage.get_namespace_data("pipeline_status", workspace=rag.workspace)
+    lock = shared_storage.get_namespace_lock("pipeline_status", workspace=rag.workspace)
+    ingress = await shared_storage.get_pipeline_ingress(rag.workspace)
+    assert await shared_storage.commit_manual_retry_request(status, lock, ingress, uuid.uuid4().hex, {}) is None
+    await driven.apipeline_process_enqueue_documents()
+
+
 async def test_an_ingest_that_runs_out_stops_and_can_be_finished(server, rag, quota):
     tracked = TokenTrackingLightRAG(rag)
     texts = documents()
@@ -183,12 +195,12 @@ async def test_an_ingest_that_runs_out_stops_and_can_be_finished(server, rag, qu
     calls = len(server.bills)
 
     async with ragmeter.run("again, too early", tenant="acme", quota=quota):
-        await tracked.apipeline_process_enqueue_documents()
+        await retry_failed(rag, tracked)
     assert len(server.bills) - calls <= 2, "what still fits in"
 
     quota.limit("acme", tokens=1_000_000, tenant="acme")
     async with ragmeter.run("again", tenant="acme", quota=quota) as run:
-        await tracked.apipeline_process_enqueue_documents()
+        await retry_failed(rag, tracked)
     assert len(await rag.doc_status.get_docs_by_statuses([DocStatus.PROCESSED])) == len(texts)
     assert run.calls > 0
     assert used(quota) == (sum(bill.total_tokens for bill in server.bills), 0)
