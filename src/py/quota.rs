@@ -168,6 +168,11 @@ impl PyQuota {
         py.detach(|| self.0.flush())
     }
 
+    /// Goes to the sums and back, on the connection that reservations use.
+    fn ping(&self, py: Python<'_>) -> PyResult<()> {
+        Ok(py.detach(|| self.0.ping())?)
+    }
+
     /// Writes down that `who` did something to a limit.
     fn note(&self, py: Python<'_>, kind: &str, limit: &str, who: &str, text: &str) -> PyResult<()> {
         Ok(py.detach(|| self.0.note(kind, limit, who, text))?)

@@ -2,7 +2,8 @@
 -- KEYS: edition, then for each line: counter (t: used and reserved, u: used, p…: parts of a rolling window),
 --       live reservations, lapsed ones. Members of these are "id:amount", their score is when they lapse or did.
 -- ARGV: op, now, id, expires, edition, then for each line: amount, limit, hard, actual, actual - amount, part, gone.
--- Returns 0 (done) and t, u, oldest part of each line; the number of a line that refuses and its three; or -1 (stale).
+-- Returns 0 (done) or -2 (done, but it had lapsed) and t, u, oldest part of each line; the number of a line that refuses
+-- and its three; or -1 (stale).
 local op, now, id, expires = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local call = redis.call
 local lines = (#KEYS - 1) / 3
@@ -67,6 +68,9 @@ for line = 1, lines do
   if op == 'settle' then
     local was_live = call('ZREM', live, member) == 1
     if was_live or call('ZREM', lapsed, member) == 1 then
+      if not was_live then
+        reply[1] = -2
+      end
       call('HINCRBY', counter, 't', was_live and change or actual)
       if actual ~= '0' then
         call('HINCRBY', counter, 'u', actual)
@@ -77,6 +81,7 @@ for line = 1, lines do
     end
   elseif op == 'renew' then
     if call('ZREM', lapsed, member) == 1 then
+      reply[1] = -2
       call('HINCRBY', counter, 't', amount)
       call('ZADD', live, expires, member)
     else

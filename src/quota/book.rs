@@ -42,13 +42,13 @@ impl Level {
 #[derive(Clone, Debug)]
 pub(super) enum Op {
     /// Takes all the lines or none, if the limits are still of that edition.
-    Reserve { id: Id, lines: Arc<[Line]>, expires: Micros, edition: i64 },
+    Reserve { id: Id, lines: Arc<[Line]>, lease: Micros, edition: i64 },
     /// Turns what was reserved into what was spent, once.
     Settle { id: Id, lines: Arc<[Line]>, actual: Vec<u64> },
     /// Gives back what was reserved.
     Release { id: Id, lines: Arc<[Line]> },
     /// Keeps a reservation alive.
-    Renew { id: Id, lines: Arc<[Line]>, expires: Micros },
+    Renew { id: Id, lines: Arc<[Line]>, lease: Micros },
     /// Reads.
     Look { lines: Arc<[Line]> },
 }
@@ -77,8 +77,8 @@ impl Op {
 /// What became of an [`Op`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
-    /// Done; the level of each line afterwards, and which lines are over their limit.
-    Done { levels: Vec<Level>, over: Vec<usize> },
+    /// Done; the level of each line afterwards, which lines are over their limit, and whether the reservation had lapsed.
+    Done { levels: Vec<Level>, over: Vec<usize>, lapsed: bool },
     /// Nothing was reserved: this line would pass its limit.
     Refused { line: usize, level: Level },
     /// Nothing was reserved: the limits have changed.
@@ -115,12 +115,15 @@ impl Page {
     }
 
     /// Does one operation.
-    pub(super) fn apply(&mut self, op: &Op) -> Outcome {
+    pub(super) fn apply(&mut self, op: &Op, now: Micros) -> Outcome {
         let lines = op.lines();
+        let is_lapsed =
+            |id| lines.iter().any(|line| self.held.get(&(id, line.counter.id)).is_some_and(|held| held.expired));
+        let lapsed = op.id().is_some_and(is_lapsed);
         match op {
-            Op::Reserve { id, lines, expires, .. } => {
+            Op::Reserve { id, lines, lease, .. } => {
                 if lines.first().is_some_and(|line| self.held.contains_key(&(*id, line.counter.id))) {
-                    return self.done(lines); // it was done already, and only the answer was lost
+                    return self.done(lines, false); // it was done already, and only the answer was lost
                 }
                 let over = |line: &Line| self.level(line).is_over(line.amount, line.limit.amount);
                 if let Some(at) = lines.iter().position(|line| line.hard && over(line)) {
@@ -130,7 +133,7 @@ impl Page {
                 for line in lines.iter() {
                     let level = self.levels.entry(line.counter.id).or_default();
                     level.reserved = level.reserved.saturating_add(line.amount);
-                    let held = Held { amount: line.amount, expires: *expires, expired: false };
+                    let held = Held { amount: line.amount, expires: now.saturating_add(*lease), expired: false };
                     self.held.insert((*id, line.counter.id), held);
                 }
             }
@@ -149,10 +152,10 @@ impl Page {
                     self.remove(*id, line);
                 }
             }
-            Op::Renew { id, lines, expires } => {
+            Op::Renew { id, lines, lease } => {
                 for line in lines.iter() {
                     let Some(held) = self.held.get_mut(&(*id, line.counter.id)) else { continue };
-                    held.expires = *expires;
+                    held.expires = now.saturating_add(*lease);
                     if std::mem::take(&mut held.expired) {
                         let level = self.levels.entry(line.counter.id).or_default();
                         level.reserved = level.reserved.saturating_add(held.amount);
@@ -161,7 +164,7 @@ impl Page {
             }
             Op::Look { .. } => {}
         }
-        self.done(lines)
+        self.done(lines, lapsed)
     }
 
     /// Whether there was such a reservation, expired or not; it is gone now.
@@ -177,10 +180,10 @@ impl Page {
         self.levels.get(&line.counter.id).copied().unwrap_or_default()
     }
 
-    fn done(&self, lines: &[Line]) -> Outcome {
+    fn done(&self, lines: &[Line], lapsed: bool) -> Outcome {
         let levels: Vec<Level> = lines.iter().map(|line| self.level(line)).collect();
         let over = (0..).zip(lines).zip(&levels).filter(|((_, line), level)| level.is_over(0, line.limit.amount));
-        Outcome::Done { over: over.map(|((at, _), _)| at).collect(), levels }
+        Outcome::Done { over: over.map(|((at, _), _)| at).collect(), levels, lapsed }
     }
 }
 
@@ -217,11 +220,114 @@ pub(super) trait Keeper: Send {
 
     /// Does everything asked for, in that order, each wholly or not at all. `again` says that some of it may have been
     /// done before.
-    fn run(&mut self, now: Micros, ops: &[Op], again: bool) -> Result<Vec<Outcome>>;
+    fn run(&mut self, ops: &[Op], again: bool) -> Result<Vec<Outcome>>;
+
+    /// Goes there and back.
+    fn ping(&mut self) -> Result<()>;
 
     /// Writes something down for later.
     fn note(&mut self, note: &Note) -> Result<()>;
 
     /// What was written down, the newest first.
     fn notes(&mut self, most: usize) -> Result<Vec<Note>>;
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::limit::{Measure, Part, Period, Policy, Unpriced};
+    use super::*;
+
+    const LEASE: Micros = 100;
+
+    fn lines(amounts: [u64; 2]) -> Arc<[Line]> {
+        let line = |(number, amount): (u64, u64)| {
+            let limit = Limit {
+                name: format!("l{number}").into(),
+                scope: [const { Part::Any }; 4],
+                measure: Measure::Tokens,
+                period: Period::Total,
+                amount: 1000 + number * 500,
+                policy: Policy::Block,
+                unpriced: Unpriced::Refuse,
+                marks: Vec::new(),
+            };
+            let counter = limit.counter(&[None; 4], 0).unwrap();
+            Line { limit: Arc::new(limit), counter, amount, hard: true }
+        };
+        (0..).zip(amounts).map(line).collect()
+    }
+
+    /// A reservation as anybody would keep it on paper.
+    #[derive(Clone)]
+    struct Paper {
+        lines: Arc<[Line]>,
+        until: Micros,
+        open: bool,
+    }
+
+    proptest! {
+        /// Whatever is done in whatever order: what is reserved is the sum of the reservations that live, what is used
+        /// the sum of what was settled, and no reservation takes a counter past its limit.
+        #[test]
+        fn the_sums_are_those_of_a_list_on_paper(
+            steps in prop::collection::vec((0..5_u8, 0..8_usize, 0..400_u64, 0..400_u64, 0..60_u64), 1..200)
+        ) {
+            let (mut page, mut paper, mut used, mut at) = (Page::default(), Vec::<Paper>::new(), [0_u64; 2], 0);
+            for (what, which, first, second, pause) in steps {
+                at += pause;
+                page.expire(at);
+                let living = |paper: &[Paper], line: usize| -> u64 {
+                    let alive = paper.iter().filter(|one| one.open && one.until > at);
+                    alive.map(|one| one.lines[line].amount).sum()
+                };
+                let chosen = which.min(paper.len().saturating_sub(1));
+                let id = Id(chosen as u128);
+                if what == 0 || paper.is_empty() {
+                    let wanted = lines([first, second]);
+                    let fits = (0..2).all(|n| used[n] + living(&paper, n) + wanted[n].amount <= wanted[n].limit.amount);
+                    let id = Id(paper.len() as u128);
+                    let done = page.apply(
+                        &Op::Reserve { id, lines: Arc::clone(&wanted), lease: LEASE, edition: 0 }, at,
+                    );
+                    let refused = matches!(done, Outcome::Refused { .. });
+                    prop_assert_eq!(refused, !fits);
+                    paper.push(Paper { lines: wanted, until: at + LEASE, open: fits });
+                } else {
+                    let one = &mut paper[chosen];
+                    let lines = Arc::clone(&one.lines);
+                    match what {
+                        1 | 2 => {
+                            // No more than was reserved, as callers whose estimates are upper bounds do.
+                            let actual = vec![first.min(lines[0].amount), second.min(lines[1].amount)];
+                            if std::mem::take(&mut one.open) {
+                                used[0] += actual[0];
+                                used[1] += actual[1];
+                            }
+                            page.apply(&Op::Settle { id, lines, actual }, at);
+                        }
+                        3 => {
+                            one.open = false;
+                            page.apply(&Op::Release { id, lines }, at);
+                        }
+                        _ => {
+                            // Only what lives: renewing what has lapsed takes room that somebody else may have by now.
+                            if one.open && one.until > at {
+                                one.until = at + LEASE;
+                                page.apply(&Op::Renew { id, lines, lease: LEASE }, at);
+                            }
+                        }
+                    }
+                }
+                let Outcome::Done { levels, .. } = page.apply(&Op::Look { lines: lines([0, 0]) }, at) else {
+                    panic!("looking is always possible")
+                };
+                for n in 0..2 {
+                    prop_assert_eq!(levels[n].used, used[n]);
+                    prop_assert_eq!(levels[n].reserved, living(&paper, n));
+                }
+            }
+        }
+    }
 }

@@ -17,7 +17,7 @@ impl Quota {
     /// Reserves on every limit that applies, or on none; `instead` of a reservation that is given back.
     pub fn reserve(&'static self, ask: &Ask<'_>, instead: Option<&Hold>) -> Result<Verdict> {
         let desk = self.desk();
-        let mut given_back = instead.filter(|hold| desk.let_go(hold.id) && !hold.lines.is_empty());
+        let mut given_back = instead.filter(|hold| desk.close(hold.id) && !hold.lines.is_empty());
         for _ in 0..TRIES {
             let edition = self.edition()?;
             let lines = lines_of(&edition, ask);
@@ -30,25 +30,25 @@ impl Quota {
                 }
                 count(&self.health.unpriced);
             }
-            let at = now();
-            let (id, expires) = (Id::new(at), at.saturating_add(self.lease));
+            let (id, lease) = (Id::new(now()), self.lease);
             let mut ops = Vec::with_capacity(2);
-            if let Some(hold) = given_back.take() {
+            let returned = given_back.take();
+            if let Some(hold) = returned {
                 ops.push(Op::Release { id: hold.id, lines: Arc::clone(&hold.lines) });
             }
             // Even where no limit applies: one may have been set meanwhile.
-            ops.push(Op::Reserve { id, lines: Arc::clone(&lines), expires, edition: edition.number });
-            match desk.ask(self, ops)?.pop() {
+            ops.push(Op::Reserve { id, lines: Arc::clone(&lines), lease, edition: edition.number });
+            let outcomes = desk.ask(self, ops).inspect_err(|_| self.release_all(returned))?;
+            match outcomes.into_iter().next_back() {
                 Some(Outcome::Refused { line, level }) => {
                     count(&self.health.refused);
                     if let Some(line) = lines.get(line) {
                         return Ok(Verdict::Over(standing(line, level), line.amount));
                     }
                 }
-                Some(Outcome::Done { levels, over }) => {
+                Some(Outcome::Done { levels, over, .. }) => {
                     if !lines.is_empty() {
                         count(&self.health.reserved);
-                        desk.hold(self, id, &lines, expires);
                     }
                     let passed = over.iter().filter_map(|at| Some((lines.get(*at)?, *levels.get(*at)?)));
                     let passed: Vec<_> = passed.map(|(line, level)| standing(line, level)).collect();
@@ -65,7 +65,7 @@ impl Quota {
     /// Turns a reservation into what was spent; what is not known counts as it was reserved. Doing it again does
     /// nothing. If the sums cannot be reached now, it is done later.
     pub fn settle(&'static self, hold: &Hold, actual: &Cost) -> Vec<Warning> {
-        if hold.lines.is_empty() || !self.desk().let_go(hold.id) {
+        if hold.lines.is_empty() || !self.desk().close(hold.id) {
             return Vec::new();
         }
         let amounts: Vec<u64> = hold.lines.iter().map(|line| spent(line, actual)).collect();
@@ -89,10 +89,9 @@ impl Quota {
             let edition = self.edition()?;
             let lines: Arc<[Line]> =
                 lines_of(&edition, &ask).iter().cloned().map(|line| Line { hard: false, ..line }).collect();
-            let at = now();
-            let (id, expires) = (Id::new(at), at.saturating_add(self.lease));
+            let (id, lease) = (Id::new(now()), self.lease);
             let amounts: Vec<u64> = lines.iter().map(|line| spent(line, actual)).collect();
-            let reserve = Op::Reserve { id, lines: Arc::clone(&lines), expires, edition: edition.number };
+            let reserve = Op::Reserve { id, lines: Arc::clone(&lines), lease, edition: edition.number };
             let settle = Op::Settle { id, lines: Arc::clone(&lines), actual: amounts.clone() };
             let outcomes = self.desk().ask(self, vec![reserve, settle])?;
             if outcomes.first() != Some(&Outcome::Stale) {
@@ -106,7 +105,7 @@ impl Quota {
 
     /// Gives a reservation back, soon.
     pub fn release(&'static self, hold: &Hold) {
-        if !hold.lines.is_empty() && self.desk().let_go(hold.id) {
+        if !hold.lines.is_empty() && self.desk().close(hold.id) {
             count(&self.health.released);
             self.release_all(Some(hold));
         }

@@ -2,7 +2,7 @@
 //! others want at that moment, so that many callers share one transaction or one round trip.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::book::{Keeper, Line, Op, Outcome};
@@ -39,10 +39,25 @@ struct Job {
     answer: Mutex<Option<Result<Vec<Outcome>>>>,
 }
 
-/// What the tender looks after.
+/// Who waits to be served, and whether somebody serves.
+#[derive(Default)]
+struct Queue {
+    jobs: Vec<Arc<Job>>,
+    serving: bool,
+}
+
+/// A reservation of this process.
+struct Kept {
+    lines: Arc<[Line]>,
+    until: Micros,
+    /// Somebody is about to settle it or to give it back; until that is done it is renewed all the same.
+    closing: bool,
+}
+
+/// What is to be done without being asked.
 #[derive(Default)]
 pub(super) struct Tended {
-    held: HashMap<Id, (Arc<[Line]>, Micros)>,
+    held: HashMap<Id, Kept>,
     late: Vec<Op>,
     running: bool,
 }
@@ -51,7 +66,8 @@ pub(super) struct Tended {
 #[derive(Default)]
 pub(super) struct Desk {
     pub(super) slot: Mutex<Slot>,
-    jobs: Mutex<Vec<Arc<Job>>>,
+    queue: Mutex<Queue>,
+    served: Condvar,
     pub(super) edition: Mutex<Option<Arc<Edition>>>,
     tended: Mutex<Tended>,
     wake: Condvar,
@@ -65,37 +81,89 @@ impl Desk {
     }
 
     /// Does `ops`, in that order, in one go with whatever else is wanted now.
-    pub(super) fn ask(&self, quota: &Quota, ops: Vec<Op>) -> Result<Vec<Outcome>> {
+    pub(super) fn ask(&'static self, quota: &'static Quota, ops: Vec<Op>) -> Result<Vec<Outcome>> {
         let job = Arc::new(Job { ops, answer: Mutex::default() });
-        lock(&self.jobs).push(Arc::clone(&job));
-        let mut slot = lock(&self.slot);
+        let mut queue = lock(&self.queue);
+        queue.jobs.push(Arc::clone(&job));
         loop {
             if let Some(answer) = lock(&job.answer).take() {
                 return answer;
             }
-            let batch = self.next_batch();
-            if batch.is_empty() {
-                return Err(Error::new(Kind::Unavailable, "the quota's desk lost a wish"));
+            if queue.serving {
+                queue = self.served.wait(queue).unwrap_or_else(PoisonError::into_inner);
+                continue;
             }
-            let ops: Vec<Op> = batch.iter().flat_map(|job| job.ops.iter().cloned()).collect();
-            let done = self.serve(quota, &mut slot, |keeper, again| keeper.run(now(), &ops, again));
-            let mut outcomes = done.map(Vec::into_iter);
-            for job in batch {
-                let answer = outcomes.as_mut().map(|all| all.by_ref().take(job.ops.len()).collect());
-                *lock(&job.answer) = Some(answer.map_err(|error| error.clone()));
-            }
+            queue.serving = true;
+            let batch = next_batch(&mut queue.jobs);
+            drop(queue);
+            self.serve_batch(quota, batch);
+            queue = lock(&self.queue);
+            queue.serving = false;
+            self.served.notify_all();
         }
     }
 
-    fn next_batch(&self) -> Vec<Arc<Job>> {
-        let mut jobs = lock(&self.jobs);
-        let mut size = 0;
-        let fits = |job: &&Arc<Job>| {
-            size += job.ops.len();
-            size <= MOST || size == job.ops.len()
-        };
-        let many = jobs.iter().take_while(fits).count();
-        jobs.drain(..many).collect()
+    fn serve_batch(&'static self, quota: &'static Quota, batch: Vec<Arc<Job>>) {
+        let renewals = self.due(quota);
+        let wishes = batch.iter().flat_map(|job| &job.ops).chain(&renewals);
+        let ops: Vec<Op> = wishes.cloned().collect();
+        let done = self.with(quota, |keeper, again| keeper.run(&ops, again));
+        match &done {
+            Ok(outcomes) => self.note_done(quota, &ops, outcomes),
+            Err(_) => self.undue(&renewals),
+        }
+        let mut outcomes = done.map(Vec::into_iter);
+        for job in batch {
+            let answer = outcomes.as_mut().map(|all| all.by_ref().take(job.ops.len()).collect());
+            *lock(&job.answer) = Some(answer.map_err(|error| error.clone()));
+        }
+    }
+
+    /// Keeps what was reserved alive from now on, and no longer what was settled or given back. It is done here, and not
+    /// by whoever asked: he may not wake up for a while.
+    fn note_done(&'static self, quota: &'static Quota, ops: &[Op], outcomes: &[Outcome]) {
+        let mut tended = lock(&self.tended);
+        for (op, outcome) in ops.iter().zip(outcomes) {
+            let Outcome::Done { lapsed, .. } = outcome else { continue };
+            if *lapsed {
+                count(&quota.health.lapsed);
+            }
+            match op {
+                Op::Reserve { id, lines, lease, .. } if !lines.is_empty() => {
+                    let until = now().saturating_add(*lease);
+                    tended.held.insert(*id, Kept { lines: Arc::clone(lines), until, closing: false });
+                }
+                Op::Settle { id, .. } | Op::Release { id, .. } => {
+                    tended.held.remove(id);
+                }
+                _ => {}
+            }
+        }
+        if !tended.held.is_empty() {
+            self.start(quota, &mut tended);
+        }
+    }
+
+    /// What is to be renewed by now. It goes along with whatever this process wants next, so that a reservation lapses
+    /// only if its process gets nothing through.
+    fn due(&self, quota: &Quota) -> Vec<Op> {
+        let (at, lease) = (now(), quota.lease);
+        let mut tended = lock(&self.tended);
+        let due = tended.held.iter_mut().filter(|(_, kept)| kept.until < at + lease * 2 / 3).take(MOST);
+        due.map(|(id, kept)| {
+            kept.until = at + lease;
+            Op::Renew { id: *id, lines: Arc::clone(&kept.lines), lease }
+        })
+        .collect()
+    }
+
+    fn undue(&self, renewals: &[Op]) {
+        let mut tended = lock(&self.tended);
+        for id in renewals.iter().filter_map(Op::id) {
+            if let Some(kept) = tended.held.get_mut(&id) {
+                kept.until = 0;
+            }
+        }
     }
 
     /// Lets `work` use the connection.
@@ -152,16 +220,9 @@ impl Desk {
         }
     }
 
-    /// Keeps a reservation alive from now on.
-    pub(super) fn hold(&'static self, quota: &'static Quota, id: Id, lines: &Arc<[Line]>, expires: Micros) {
-        let mut tended = lock(&self.tended);
-        tended.held.insert(id, (Arc::clone(lines), expires));
-        self.start(quota, &mut tended);
-    }
-
-    /// Keeps it alive no longer; whether it was.
-    pub(super) fn let_go(&self, id: Id) -> bool {
-        lock(&self.tended).held.remove(&id).is_some()
+    /// Says that a reservation is about to be settled or given back; whether nobody has said so before.
+    pub(super) fn close(&self, id: Id) -> bool {
+        lock(&self.tended).held.get_mut(&id).is_some_and(|kept| !std::mem::replace(&mut kept.closing, true))
     }
 
     /// Does `op` soon.
@@ -169,6 +230,7 @@ impl Desk {
         let mut tended = lock(&self.tended);
         if tended.late.len() >= MOST_LATE {
             count(&quota.health.lost);
+            op.id().and_then(|id| tended.held.remove(&id));
             return;
         }
         tended.late.push(op);
@@ -184,7 +246,7 @@ impl Desk {
     }
 
     /// Renews reservations and does what came too early, as long as there is any of either.
-    fn tend(&self, quota: &Quota) {
+    fn tend(&'static self, quota: &'static Quota) {
         loop {
             let mut tended = lock(&self.tended);
             if tended.late.is_empty() {
@@ -203,26 +265,14 @@ impl Desk {
     }
 
     /// Does what was put off and renews what is due.
-    pub(super) fn catch_up(&self, quota: &Quota) -> Result<()> {
-        let at = now();
-        let (late, mut ops) = {
-            let mut tended = lock(&self.tended);
-            let late = std::mem::take(&mut tended.late);
-            let expires = at + quota.lease;
-            let due = tended.held.iter_mut().filter(|(_, (_, until))| *until < at + quota.lease * 2 / 3);
-            let renew = |(id, (lines, until)): (&Id, &mut (Arc<[Line]>, Micros))| {
-                *until = expires;
-                Op::Renew { id: *id, lines: Arc::clone(lines), expires }
-            };
-            (late, due.map(renew).collect::<Vec<_>>())
-        };
-        ops.extend(late.iter().cloned());
-        if ops.is_empty() {
+    pub(super) fn catch_up(&'static self, quota: &'static Quota) -> Result<()> {
+        let late = std::mem::take(&mut lock(&self.tended).late);
+        let is_due = |kept: &Kept| kept.until < now() + quota.lease * 2 / 3;
+        if late.is_empty() && !lock(&self.tended).held.values().any(is_due) {
             return Ok(());
         }
-        self.ask(quota, ops).map(drop).inspect_err(|_| {
+        self.ask(quota, late.clone()).map(drop).inspect_err(|_| {
             let mut tended = lock(&self.tended);
-            tended.held.values_mut().for_each(|(_, until)| *until = (*until).min(at));
             let newer = std::mem::replace(&mut tended.late, late);
             tended.late.extend(newer);
         })
@@ -232,4 +282,14 @@ impl Desk {
     pub(super) fn waiting(&self) -> usize {
         lock(&self.tended).late.len()
     }
+}
+
+fn next_batch(jobs: &mut Vec<Arc<Job>>) -> Vec<Arc<Job>> {
+    let mut size = 0;
+    let fits = |job: &&Arc<Job>| {
+        size += job.ops.len();
+        size <= MOST || size == job.ops.len()
+    };
+    let many = jobs.iter().take_while(fits).count();
+    jobs.drain(..many).collect()
 }

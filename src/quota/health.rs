@@ -31,6 +31,8 @@ counters! {
     settled
     /// Reservations that were given back.
     released
+    /// Reservations of this process that lapsed though it was alive: the lease is too short for what delays it.
+    lapsed
     /// Calls whose cost was not known: what had been reserved counts.
     settled_by_estimate
     /// Calls under a limit in money whose price nobody knows, and that were let through.

@@ -195,7 +195,7 @@ impl Quota {
     }
 
     /// How the limits stand that a call of `who` falls under.
-    pub fn standing(&self, who: &Who<'_>) -> Result<Vec<Standing>> {
+    pub fn standing(&'static self, who: &Who<'_>) -> Result<Vec<Standing>> {
         let lines = lines_of(&*self.read()?, &Ask { who: *who, ..Ask::default() });
         if lines.is_empty() {
             return Ok(Vec::new());
@@ -210,9 +210,14 @@ impl Quota {
     }
 
     /// Does what was put off; whether nothing is left of it.
-    pub fn flush(&self) -> bool {
+    pub fn flush(&'static self) -> bool {
         let desk = self.desk();
         desk.catch_up(self).is_ok() && desk.waiting() == 0
+    }
+
+    /// Goes to the sums and back, on the connection that reservations use.
+    pub fn ping(&self) -> Result<()> {
+        self.desk().with(self, |keeper, _| keeper.ping())
     }
 
     /// Writes down that `who` did something.

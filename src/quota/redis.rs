@@ -8,7 +8,7 @@ use redis::{Cmd, Connection, ErrorKind, IntoConnectionInfo, Pipeline, RedisError
 use super::book::{Keeper, Level, Line, Note, Op, Outcome};
 use super::limit::Limit;
 use crate::error::{Error, Kind, Result};
-use crate::id::{Id, Micros};
+use crate::id::{Id, Micros, now};
 
 const SCRIPT: &str = include_str!("book.lua");
 /// How many notes are kept.
@@ -97,10 +97,10 @@ impl Redis {
     }
 
     fn command(&self, now: Micros, op: &Op, again: bool) -> Cmd {
-        let (name, expires, edition) = match op {
-            Op::Reserve { expires, edition, .. } => (if again { "again" } else { "reserve" }, *expires, *edition),
+        let (name, lease, edition) = match op {
+            Op::Reserve { lease, edition, .. } => (if again { "again" } else { "reserve" }, *lease, *edition),
             Op::Settle { .. } | Op::Release { .. } => ("settle", 0, 0),
-            Op::Renew { expires, .. } => ("renew", *expires, 0),
+            Op::Renew { lease, .. } => ("renew", *lease, 0),
             Op::Look { .. } => ("look", 0, 0),
         };
         let lines = op.lines();
@@ -112,7 +112,7 @@ impl Redis {
             }
         }
         let id = op.id().map_or_else(String::new, |id: Id| format!("{:032x}", id.0));
-        command.arg(name).arg(now).arg(id).arg(expires).arg(edition);
+        command.arg(name).arg(now).arg(id).arg(now.saturating_add(lease)).arg(edition);
         for (at, line) in lines.iter().enumerate() {
             let actual = match op {
                 Op::Settle { actual, .. } => actual.get(at).copied().unwrap_or_default().min(super::limit::MOST),
@@ -133,8 +133,8 @@ impl Redis {
         command
     }
 
-    fn attempt(&mut self, now: Micros, ops: &[Op], again: bool) -> redis::RedisResult<Vec<Value>> {
-        let mut pipeline = Pipeline::with_capacity(ops.len());
+    fn attempt(&mut self, ops: &[Op], again: bool) -> redis::RedisResult<Vec<Value>> {
+        let (now, mut pipeline) = (now(), Pipeline::with_capacity(ops.len()));
         for op in ops {
             pipeline.add_command(self.command(now, op, again));
         }
@@ -166,15 +166,19 @@ impl Keeper for Redis {
         Ok(removed > 0)
     }
 
-    fn run(&mut self, now: Micros, ops: &[Op], again: bool) -> Result<Vec<Outcome>> {
-        let replies = match self.attempt(now, ops, again) {
+    fn run(&mut self, ops: &[Op], again: bool) -> Result<Vec<Outcome>> {
+        let replies = match self.attempt(ops, again) {
             Err(error) if error.code() == Some("NOSCRIPT") => {
                 self.script.prepare_invoke().load(&mut self.connection)?;
-                self.attempt(now, ops, true)
+                self.attempt(ops, true)
             }
             replies => replies,
         }?;
         ops.iter().zip(&replies).map(|(op, reply)| outcome(op.lines(), reply)).collect()
+    }
+
+    fn ping(&mut self) -> Result<()> {
+        Ok(redis::cmd("PING").query::<String>(&mut self.connection).map(drop)?)
     }
 
     fn note(&mut self, note: &Note) -> Result<()> {
@@ -205,7 +209,7 @@ fn outcome(lines: &[Line], reply: &Value) -> Result<Outcome> {
     let Value::Array(values) = reply else { return Err(strange()) };
     let (status, rest) = values.split_first().ok_or_else(strange)?;
     let Value::Int(status) = status else { return Err(strange()) };
-    if *status < 0 {
+    if *status == -1 {
         return Ok(Outcome::Stale);
     }
     let of = |line: &Line, values: &[Value]| -> Result<Level> {
@@ -224,5 +228,5 @@ fn outcome(lines: &[Line], reply: &Value) -> Result<Outcome> {
     }
     let levels = lines.iter().zip(rest.chunks(3)).map(|(line, values)| of(line, values)).collect::<Result<Vec<_>>>()?;
     let over = (0..).zip(lines).zip(&levels).filter(|((_, line), level)| level.is_over(0, line.limit.amount));
-    Ok(Outcome::Done { over: over.map(|((at, _), _)| at).collect(), levels })
+    Ok(Outcome::Done { over: over.map(|((at, _), _)| at).collect(), levels, lapsed: *status < 0 })
 }

@@ -7,7 +7,7 @@ use super::book::{Held, Keeper, Level, Note, Op, Outcome, Page};
 use super::limit::{Counter, Limit};
 use super::schema::{self, LIMIT};
 use crate::error::Result;
-use crate::id::{Id, Micros};
+use crate::id::{Id, Micros, now};
 use crate::ledger::dialect::Dialect;
 use crate::ledger::schema::in_transaction;
 use crate::ledger::store::{Care, Cell, Store, connect};
@@ -108,19 +108,19 @@ impl Keeper for Sql {
         Ok(removed > 0)
     }
 
-    fn run(&mut self, now: Micros, ops: &[Op], _again: bool) -> Result<Vec<Outcome>> {
+    fn run(&mut self, ops: &[Op], _again: bool) -> Result<Vec<Outcome>> {
         self.ensure(ops)?;
         let lines = ops.iter().flat_map(|op| op.lines().iter());
         let counters: Counters<'_> = lines.map(|line| (line.counter.id, &line.counter)).collect();
         in_transaction(&mut *self.store, |store| {
-            let (found, mut page) = read(store, &counters, ops, now)?;
+            let (found, now, mut page) = read(store, &counters, ops)?;
             let before = page.held.clone();
             page.expire(now);
             let outcomes = ops
                 .iter()
                 .map(|op| match op {
                     Op::Reserve { edition, .. } if *edition != found => Outcome::Stale,
-                    op => page.apply(op),
+                    op => page.apply(op, now),
                 })
                 .collect();
             if !counters.is_empty() && ops.iter().any(|op| !matches!(op, Op::Look { .. })) {
@@ -135,6 +135,10 @@ impl Keeper for Sql {
             }
             Ok(outcomes)
         })
+    }
+
+    fn ping(&mut self) -> Result<()> {
+        self.store.number("SELECT 1").map(drop)
     }
 
     fn note(&mut self, note: &Note) -> Result<()> {
@@ -165,11 +169,12 @@ impl Keeper for Sql {
 }
 
 /// Locks the counters and reads them, with the reservations that the operations are about and those that are due.
-fn read(store: &mut dyn Store, counters: &Counters<'_>, ops: &[Op], now: Micros) -> Result<(i64, Page)> {
+/// Returns the edition of the limits and the time, too: time begins when the rows are ours, however long that took.
+fn read(store: &mut dyn Store, counters: &Counters<'_>, ops: &[Op]) -> Result<(i64, Micros, Page)> {
     let dialect = store.dialect();
     let mut page = Page::default();
     if counters.is_empty() {
-        return Ok((store.number(EDITION)?, page));
+        return Ok((store.number(EDITION)?, now(), page));
     }
     let literals = |ids: &mut dyn Iterator<Item = u128>| -> String {
         ids.map(|id| dialect.literal(id)).collect::<Vec<_>>().join(", ")
@@ -180,7 +185,7 @@ fn read(store: &mut dyn Store, counters: &Counters<'_>, ops: &[Op], now: Micros)
         "SELECT {}, used, reserved, ({EDITION}) FROM ragmeter_quota_counters WHERE id IN ({ids}) ORDER BY id{lock}",
         dialect.digits("id")
     ))?;
-    let mut edition = None;
+    let (now, mut edition) = (now(), None);
     for row in rows {
         let [id, used, reserved, value] = row.as_slice() else { continue };
         let number = |cell: &Cell| cell.count().unwrap_or_default();
@@ -220,7 +225,7 @@ fn read(store: &mut dyn Store, counters: &Counters<'_>, ops: &[Op], now: Micros)
         level.used = cells.first().and_then(Cell::count).unwrap_or_default();
         level.frees_at = cells.get(1).and_then(Cell::count).map(|part| rolling.over_at(part));
     }
-    Ok((edition, page))
+    Ok((edition, now, page))
 }
 
 /// The statements that make the database what the page has become.

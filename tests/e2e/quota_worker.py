@@ -42,4 +42,5 @@ for worker in workers:
 for worker in workers:
     worker.join()
 assert quota.flush()
+assert quota.health()["lapsed"] == 0, "the lease was too short for this machine"
 assert ledger.close(30)

@@ -19,6 +19,7 @@ CALLERS = int(os.environ.get("RAGMETER_QUOTA_CALLERS") or 4)
 MOST = 100
 """More than a call is ever reserved for."""
 LEASE = 1.0
+"""Seconds after which the reservations of the dead are free. Those who live renew theirs, and say if they could not."""
 
 
 @pytest.fixture
