@@ -2,8 +2,8 @@
 
     python benches/quota.py [seconds]
 
-Everything is interleaved in one process. Needs the servers of the tests (`tools/servers`) and a Redis; their URLs are in
-RAGMETER_TEST_REDIS_URL and RAGMETER_TEST_POSTGRES_URL.
+Everything is interleaved in one process. Needs the servers of the tests (`tools/servers`) and a Redis, at
+RAGMETER_TEST_POSTGRES_URL and RAGMETER_TEST_REDIS_URL.
 """
 
 import os

@@ -148,6 +148,7 @@ class Quota(QuotaCore):
         >>> quota.reserve(301, tenant="acme")  # doctest: +IGNORE_EXCEPTION_DETAIL
         Traceback (most recent call last):
         ragmeter.quota.QuotaExceeded: quota 'acme' is used up: 700 of 1000 tokens used, 0 reserved, 301 more asked; …
+        >>> folder.cleanup()
     """
 
     prices: Any = None

@@ -17,6 +17,12 @@ PRICES = Prices({"m": {"input": "0.15", "output": "0.60"}})
 
 
 @pytest.fixture
+def nearby(tmp_path):
+    """A quota for what does not depend on where the sums are."""
+    return Quota.open(f"sqlite:{tmp_path}/ledger.db", lease=30, prices=PRICES)
+
+
+@pytest.fixture
 def quota(sums):
     return Quota.open(sums, lease=30, prices=PRICES)
 
@@ -68,13 +74,13 @@ def test_all_limits_that_apply_take_part_or_none(quota):
     assert standing(quota, **bob)["embeddings"] == (1, 0, 0)
 
 
-def test_a_refusal_says_everything(quota):
-    quota.limit("acme", money="1.50", tenant="acme", user="*", per="month")
+def test_a_refusal_says_everything(nearby):
+    nearby.limit("acme", money="1.50", tenant="acme", user="*", per="month")
     scope = {"tenant": "acme", "user": "ann"}
-    quota.reserve(money="1", **scope).settle(money="0.9")
-    kept = quota.reserve(money="0.25", **scope)
+    nearby.reserve(money="1", **scope).settle(money="0.9")
+    kept = nearby.reserve(money="0.25", **scope)
     with pytest.raises(QuotaExceeded) as raised:
-        quota.reserve(money="0.350000000001", **scope)
+        nearby.reserve(money="0.350000000001", **scope)
     error = raised.value
     assert (error.quota, error.measure, error.counted_for) == ("acme", "money", "user=ann")
     assert (error.used, error.reserved, error.limit) == (Decimal("0.9"), Decimal("0.25"), Decimal("1.5"))
@@ -83,44 +89,44 @@ def test_a_refusal_says_everything(quota):
     assert error.resets_at.day == 1
     assert 0 < (error.resets_at - now).days + 1 <= 31
     assert error.ragflow.startswith("**ERROR**: QUOTA_EXCEEDED - quota 'acme' for user=ann is used up: 0.9 of 1.5")
-    quota.reserve(money="0.35", **scope).release()
+    nearby.reserve(money="0.35", **scope).release()
     kept.release()
 
 
-def test_an_unknown_price_is_refused_or_said(quota):
-    quota.limit("money", money="1", tenant="acme")
+def test_an_unknown_price_is_refused_or_said(nearby):
+    nearby.limit("money", money="1", tenant="acme")
     with pytest.raises(QuotaExceeded, match="nobody knows the price") as raised:
-        quota.reserve(10, tenant="acme")
+        nearby.reserve(10, tenant="acme")
     assert raised.value.asked is None
-    quota.limit("money", money="1", tenant="acme", unknown_price="allow")
-    quota.reserve(10, tenant="acme").settle(tokens=10)
-    assert quota.health()["unpriced"] == 1
-    assert standing(quota, tenant="acme") == {"money": (0, 0, 1)}
+    nearby.limit("money", money="1", tenant="acme", unknown_price="allow")
+    nearby.reserve(10, tenant="acme").settle(tokens=10)
+    assert nearby.health()["unpriced"] == 1
+    assert standing(nearby, tenant="acme") == {"money": (0, 0, 1)}
 
 
-def test_what_is_not_known_in_the_end_counts_as_it_was_reserved(quota):
-    quota.limit("acme", tokens=100, tenant="acme")
-    quota.reserve(40, tenant="acme").settle()
-    assert standing(quota, tenant="acme") == {"acme": (40, 0, 60)}
-    assert quota.health()["settled_by_estimate"] == 1
+def test_what_is_not_known_in_the_end_counts_as_it_was_reserved(nearby):
+    nearby.limit("acme", tokens=100, tenant="acme")
+    nearby.reserve(40, tenant="acme").settle()
+    assert standing(nearby, tenant="acme") == {"acme": (40, 0, 60)}
+    assert nearby.health()["settled_by_estimate"] == 1
 
 
-def test_more_than_was_reserved_counts_too(quota):
-    quota.limit("acme", tokens=100, tenant="acme")
-    quota.reserve(40, tenant="acme").settle(tokens=170)
-    assert standing(quota, tenant="acme") == {"acme": (170, 0, 0)}
+def test_more_than_was_reserved_counts_too(nearby):
+    nearby.limit("acme", tokens=100, tenant="acme")
+    nearby.reserve(40, tenant="acme").settle(tokens=170)
+    assert standing(nearby, tenant="acme") == {"acme": (170, 0, 0)}
 
 
-def test_policies_warn_and_finish(quota):
+def test_policies_warn_and_finish(nearby):
     heard = []
-    quota.on_warning(lambda warning: heard.append((warning["name"], warning["mark"], warning["used"])))
-    quota.limit("soft", tokens=100, tenant="acme", policy="warn", marks=[0.5, 0.9])
-    quota.limit("new ones", tokens=100, tenant="acme", policy="finish", marks=[])
-    quota.reserve(60, tenant="acme", run="first").settle(tokens=60)
-    quota.reserve(60, tenant="acme", run="first").settle(tokens=60)
-    refused(quota, tenant="acme", run="second")
-    refused(quota, tenant="acme")
-    quota.reserve(5, tenant="acme", run="first").settle(tokens=5)
+    nearby.on_warning(lambda warning: heard.append((warning["name"], warning["mark"], warning["used"])))
+    nearby.limit("soft", tokens=100, tenant="acme", policy="warn", marks=[0.5, 0.9])
+    nearby.limit("new ones", tokens=100, tenant="acme", policy="finish", marks=[])
+    nearby.reserve(60, tenant="acme", run="first").settle(tokens=60)
+    nearby.reserve(60, tenant="acme", run="first").settle(tokens=60)
+    refused(nearby, tenant="acme", run="second")
+    refused(nearby, tenant="acme")
+    nearby.reserve(5, tenant="acme", run="first").settle(tokens=5)
     assert heard == [("soft", 0.5, 60), ("soft", None, 60), ("soft", 0.9, 120), ("soft", None, 120)]
 
 
@@ -254,13 +260,13 @@ def test_a_forked_child_reserves_by_itself(quota):
     assert standing(quota, tenant="acme") == {"acme": (70, 0, 30)}
 
 
-def test_a_run_takes_its_quota_along(quota):
+def test_a_run_takes_its_quota_along(nearby):
     assert ragmeter.current_scope() is None
-    with ragmeter.run("outer", quota=quota):
+    with ragmeter.run("outer", quota=nearby):
         with ragmeter.run("inner", tenant="acme"), ragmeter.label(role="x"):
-            assert ragmeter.current_scope().quota is quota
+            assert ragmeter.current_scope().quota is nearby
         token = ragmeter.carry()
     with ragmeter.resume(token):
         assert ragmeter.current_scope().quota is None
-    with ragmeter.resume(token, quota=quota):
-        assert ragmeter.current_scope().quota is quota
+    with ragmeter.resume(token, quota=nearby):
+        assert ragmeter.current_scope().quota is nearby
