@@ -22,6 +22,11 @@ _said: set[str] = set()
 class QuotaError(Exception):
     """A call was refused by a quota. The one error of ragmeter's own that is meant for the host."""
 
+    @property
+    def ragflow(self) -> str:
+        """The same as RAGFlow's models answer it."""
+        return f"**ERROR**: QUOTA_EXCEEDED - {self}"
+
 
 def report_error(where: str, exc: BaseException) -> None:
     """Count an error of a hook in `health()` and log the first one of each place with its traceback."""

@@ -61,11 +61,6 @@ class QuotaExceeded(QuotaError):  # noqa: N818 - the word that its users know
                 text += f"; resets {self.resets_at:%Y-%m-%dT%H:%M:%SZ}"
         super().__init__(text)
 
-    @property
-    def ragflow(self) -> str:
-        """The same as RAGFlow's models answer it."""
-        return f"**ERROR**: QUOTA_EXCEEDED - {self}"
-
 
 class QuotaUnavailable(QuotaError):  # noqa: N818 - goes with the other
     """A call was refused because the sums cannot be reached and the quota is `when_down="closed"`."""
@@ -360,7 +355,7 @@ class Quota(QuotaCore):
             run = run.outer
         payer = scope.labels
         return self.reserve(
-            None if sent is None and received is None else (sent or 0) + (received or 0),
+            (sent or 0) + (received or 0) or (None if sent is None else 0),
             money=money,
             tenant=payer.get("tenant"),
             user=payer.get("user"),
