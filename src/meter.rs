@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use crate::call::{Call, Dim, Labels, LabelsRef};
 use crate::id::{Id, Micros, now};
-use crate::run::{Deferred, Listener, Report, Run};
+use crate::run::{Deferred, Listener, Report, Run, Savings};
 use crate::usage::{Origin, Usage};
 
 /// Who pays for the calls made in some stretch of code: the innermost run and the labels in force there.
@@ -17,6 +17,17 @@ pub struct Scope {
     pub run: Option<Arc<Run>>,
     /// Labels of the scope, those of the scopes around it included.
     pub labels: Labels,
+}
+
+/// One part of a call that several share.
+#[derive(Debug, Default)]
+pub struct Share {
+    /// Whose part it is.
+    pub labels: Labels,
+    /// Its weight beside the others'.
+    pub weight: u64,
+    /// Where it counts, if that is not where the call was made.
+    pub scope: Option<Arc<Scope>>,
 }
 
 /// What the meter has seen since the process started.
@@ -118,26 +129,45 @@ impl Meter {
         }
     }
 
-    /// Records one call that several share, in proportion to their weights; the labels of a share win. For the runs it
-    /// is one call, its counts told apart.
+    /// Records one call that several share, in proportion to their weights; the labels of a share win, and it counts in
+    /// its own scope if it has one. For the runs together it is one call, its counts told apart.
     pub fn record_shared<'a>(
         &self,
         scope: Option<&'a Scope>,
         labels: LabelsRef<'a>,
         usage: &'a Usage,
         attempt: u32,
-        shares: &'a [(Labels, u64)],
+        shares: &'a [Share],
     ) {
-        if !self.admit(scope, usage.origin) {
+        let attributed = shares.iter().find_map(|share| share.scope.as_deref().filter(|scope| scope.run.is_some()));
+        if !self.admit(attributed.or(scope), usage.origin) {
             return;
         }
-        let weights: Vec<u64> = shares.iter().map(|(_, weight)| *weight).collect();
+        let weights: Vec<u64> = shares.iter().map(|share| share.weight).collect();
         let parts = usage.split(&weights);
         let when = Some(stamp());
-        for ((part, usage), (own, _)) in (0..).zip(&parts).zip(shares) {
-            let mut labels_of_part = own.as_ref();
+        for ((part, usage), share) in (0..).zip(&parts).zip(shares) {
+            let mut labels_of_part = share.labels.as_ref();
             labels_of_part.underlay_ref(&labels);
+            let scope = share.scope.as_deref().or(scope);
             self.tell(scope, Report { labels: labels_of_part, usage, attempt, part }, when);
+        }
+    }
+
+    /// Notes calls that a cache of the host's own spared, in the runs around and for whoever listens to them.
+    pub fn save<'a>(&self, scope: Option<&'a Scope>, mut labels: LabelsRef<'a>, savings: &Savings) {
+        let Some(scope) = scope else { return };
+        labels.underlay(&scope.labels);
+        let runs = || std::iter::successors(scope.run.as_ref(), |run| run.outer());
+        let mut told = Vec::new();
+        for run in runs() {
+            run.save(&labels, savings);
+        }
+        for listener in runs().flat_map(|run| run.listeners()) {
+            if !told.contains(&listener.identity()) {
+                told.push(listener.identity());
+                listener.hear_savings(&labels, savings);
+            }
         }
     }
 

@@ -28,6 +28,32 @@ pub struct Totals {
     pub unknown: u64,
     /// What whoever reads a bill should know.
     pub flags: Flags,
+    /// What the host's own cache of answers spared; no part of the counts.
+    pub savings: Savings,
+}
+
+/// What a cache of the host's own spared: calls that were not made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Savings {
+    /// How many calls.
+    pub hits: u64,
+    /// How many of them were estimated, for nobody knows what the first call had cost.
+    pub estimated_hits: u64,
+    /// The tokens that they would have cost, in and out.
+    pub tokens: u64,
+}
+
+impl Savings {
+    /// One call that was not made.
+    pub fn hit(tokens: u64, estimated: bool) -> Self {
+        Self { hits: 1, estimated_hits: estimated.into(), tokens }
+    }
+
+    fn merge(&mut self, other: &Self) {
+        self.hits = self.hits.saturating_add(other.hits);
+        self.estimated_hits = self.estimated_hits.saturating_add(other.estimated_hits);
+        self.tokens = self.tokens.saturating_add(other.tokens);
+    }
 }
 
 impl Totals {
@@ -53,6 +79,7 @@ impl Totals {
         self.reported = self.reported.saturating_add(other.reported);
         self.estimated = self.estimated.saturating_add(other.estimated);
         self.unknown = self.unknown.saturating_add(other.unknown);
+        self.savings.merge(&other.savings);
     }
 
     /// How many calls there were.
@@ -82,6 +109,9 @@ impl Totals {
 pub trait Listener: Send + Sync {
     /// Takes one call.
     fn hear(&self, call: &Call);
+
+    /// Takes calls that were not made.
+    fn hear_savings(&self, _labels: &LabelsRef<'_>, _savings: &Savings) {}
 
     /// What tells listeners apart: who listens to several runs around a call hears it once.
     fn identity(&self) -> usize;
@@ -212,6 +242,15 @@ impl Run {
         }
     }
 
+    /// Adds calls that were not made to this run alone.
+    pub(crate) fn save(&self, labels: &LabelsRef<'_>, savings: &Savings) {
+        let mut state = self.state();
+        let entry = state.entry(labels);
+        if let Some((_, totals)) = state.entries.get_mut(entry) {
+            totals.savings.merge(savings);
+        }
+    }
+
     fn defer(&self, call: &Arc<dyn Deferred>) {
         let waiting = {
             let mut deferred = self.deferred.lock().unwrap_or_else(PoisonError::into_inner);
@@ -286,6 +325,13 @@ impl Listener for Run {
         self.add(&report, Some((call.id, call.at)));
         for listener in self.listeners() {
             listener.hear(call);
+        }
+    }
+
+    fn hear_savings(&self, labels: &LabelsRef<'_>, savings: &Savings) {
+        self.save(labels, savings);
+        for listener in self.listeners() {
+            listener.hear_savings(labels, savings);
         }
     }
 

@@ -1,5 +1,7 @@
 """What every test may use: a fresh database of each kind. And what holds for each: it leaves nothing switched on."""
 
+import base64
+import hashlib
 import os
 import sqlite3
 import uuid
@@ -8,6 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 
 import ragmeter
+import ragmeter.tokens
 
 POSTGRES = os.environ.get("RAGMETER_TEST_POSTGRES_URL") or "postgresql://postgres@127.0.0.1:5432/postgres"
 REDIS = os.environ.get("RAGMETER_TEST_REDIS_URL") or "redis://127.0.0.1:6379/0"
@@ -95,3 +98,22 @@ def nothing_stays_observed():
     yield
     ragmeter.uninstrument()
     assert ragmeter.current_scope() is None
+
+
+@pytest.fixture(scope="session")
+def tiktoken_files(tmp_path_factory):
+    """A folder with the vocabularies of ragmeter as tiktoken's files, of which it checks the sha256."""
+    folder = tmp_path_factory.mktemp("tiktoken")
+    for name in ("cl100k_base", "o200k_base", "p50k_base", "r50k_base"):
+        encoding = ragmeter.tokens.get_encoding(name)
+        lines = []
+        for token in range(encoding.max_token_value + 1):
+            if not encoding.is_special_token(token):
+                try:
+                    text = encoding.decode_single_token_bytes(token)
+                except KeyError:
+                    continue
+                lines.append(base64.b64encode(text) + b" " + str(token).encode() + b"\n")
+        url = f"https://openaipublic.blob.core.windows.net/encodings/{name}.tiktoken"
+        (folder / hashlib.sha1(url.encode()).hexdigest()).write_bytes(b"".join(lines))
+    return folder

@@ -44,6 +44,7 @@ __all__ = [
     "num_tokens_from_string_exact",
     "post_once",
     "record",
+    "record_cache_hit",
     "record_later",
     "record_run_token_usage",
     "record_tokens",
@@ -261,6 +262,12 @@ class RunTotals:
     def estimated_calls(self) -> int: ...
     @property
     def unknown_calls(self) -> int: ...
+    @property
+    def cache_hits(self) -> int: ...
+    @property
+    def estimated_cache_hits(self) -> int: ...
+    @property
+    def saved_tokens(self) -> int: ...
     def as_dict(self) -> dict[str, Any]: ...
     def __add__(self, value: RunTotals, /) -> RunTotals: ...
     def __radd__(self, value: RunTotals, /) -> RunTotals: ...
@@ -396,7 +403,16 @@ def record(
     tool: str | None = None,
     attempt: int = 1,
     scope: Scope | None = None,
-    shares: Sequence[tuple[dict[str, str], int]] | None = None,
+    shares: Sequence[tuple[dict[str, str], int] | tuple[dict[str, str], int, Scope | None]] | None = None,
+) -> None: ...
+def record_cache_hit(
+    saved_tokens: int,
+    *,
+    role: str | None = None,
+    operation: str | None = None,
+    model: str | None = None,
+    estimated: bool = False,
+    scope: Scope | None = None,
 ) -> None: ...
 def record_tokens(
     input_tokens: int | None = None, output_tokens: int | None = None, model: str | None = None
@@ -443,7 +459,16 @@ class LedgerCore:
         until: int | None = None,
         bucket: str | None = None,
     ) -> list[dict[str, Any]]: ...
-    def document_sums(self, name: str, by: Sequence[str]) -> list[dict[str, Any]]: ...
+    def priced(
+        self,
+        by: Sequence[str],
+        labels: dict[str, str | None],
+        thresholds: Sequence[int],
+        slot: int | None = None,
+        since: int | None = None,
+        until: int | None = None,
+        bucket: str | None = None,
+    ) -> list[dict[str, Any]]: ...
     def page(
         self,
         labels: dict[str, str | None],
@@ -526,6 +551,7 @@ class SenderCore:
     @property
     def destinations(self) -> list[str]: ...
     def start(self) -> None: ...
+    def start_when_used(self) -> None: ...
     def stop(self) -> None: ...
 
 @final

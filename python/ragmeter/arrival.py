@@ -124,6 +124,16 @@ class _Loader(importlib.abc.Loader):
     def __getattr__(self, name: str) -> Any:
         return getattr(self._loader, name)
 
+    def get_code(self, name: str) -> Any:
+        """The code of the module for `python -m`, which runs it as `__main__`: another module than the one waited for.
+
+        What a server does there is to call its `main`, so that is called, in the module that is waited for.
+        """
+        code = self._loader.get_code(name)
+        if code is None or "main" not in code.co_names:
+            return code
+        return compile(f"import sys\nfrom {name} import main\nsys.exit(main())", code.co_filename, "exec")
+
     def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType | None:
         module: ModuleType | None = self._loader.create_module(spec)
         return module

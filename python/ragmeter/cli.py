@@ -16,10 +16,12 @@ __all__ = ["main"]
 _COMMANDS = {
     "count": ("ragmeter.tokens_cli", "count the tokens of files and folders, exact and offline"),
     "demo": ("ragmeter.demo", "index documents and ask questions on a real LightRAG, and compare with the bill"),
+    "doctor": ("ragmeter.doctor", "say which hooks fit what is installed, and whether calls are seen"),
     "report": ("ragmeter.report", "show what was spent, by whom and for what"),
     "verify": ("ragmeter.verify", "prove that the roll-ups of the ledger equal its calls"),
+    "prune": ("ragmeter.prune", "remove single calls that are too old from the ledger; their sums stay"),
     "outbox": ("ragmeter.outbox", "show what waits to be sent to your backend, retry or drop what was given up"),
-    "run": ("ragmeter.launch", "start a server with ragmeter in it: ragmeter run -- python api/ragflow_server.py"),
+    "run": ("ragmeter.launch", "start a server with ragmeter in it: ragmeter run -- lightrag-server"),
 }
 """Name: module with `add_arguments(parser)` and `run(arguments) -> exit code`, and what it does."""
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ragmeter import Run, RunTotals
     from ragmeter.testing import StubServer
 
-__all__ = ["add_arguments", "run"]
+__all__ = ["add_arguments", "make_lightrag", "run"]
 
 _QUESTIONS = [
     ("Who was Scrooge's partner, and what became of him?", "naive", False),
@@ -74,7 +74,7 @@ async def _demo(base_url: str, api_key: str, server: StubServer | None) -> dict[
     logging.disable(logging.WARNING)  # what LightRAG and its HTTP client have to say would bury the progress
     tracker, texts = TokenTracker(), documents()
     with tempfile.TemporaryDirectory(prefix="ragmeter-demo-") as folder, metered_run("demo") as whole:
-        rag = _lightrag(folder, base_url, api_key, server.dimensions if server is not None else 256)
+        rag = make_lightrag(folder, base_url, api_key, server.dimensions if server is not None else 256)
         await rag.initialize_storages()
         async with track_lightrag_operations(rag, tracker) as tracked, _progress(whole):
             _say(f"indexing {len(texts)} documents: {', '.join(texts)}")
@@ -94,7 +94,7 @@ async def _demo(base_url: str, api_key: str, server: StubServer | None) -> dict[
     return _found(whole, tracker.get_usage(), server)
 
 
-def _lightrag(folder: str, base_url: str, api_key: str, dimensions: int) -> Any:
+def make_lightrag(folder: str, base_url: str, api_key: str, dimensions: int) -> Any:
     """Make a LightRAG the way its users do; nothing of ragmeter's is in it but the tokenizer, which works offline."""
     from lightrag import LightRAG
     from lightrag.llm.openai import openai_complete_if_cache, openai_embed

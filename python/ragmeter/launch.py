@@ -17,9 +17,12 @@ if TYPE_CHECKING:
     import argparse
     from importlib.machinery import ModuleSpec
 
-__all__ = ["HOSTS", "add_arguments", "begin", "run"]
+__all__ = ["HOSTS", "add_arguments", "begin", "refuse", "run"]
 
-HOSTS = dict.fromkeys(("agent", "api", "common", "rag"), "ragmeter.ragflow.arrive")
+HOSTS = {
+    **dict.fromkeys(("agent", "api", "common", "rag"), "ragmeter.ragflow.arrive"),
+    "lightrag": "ragmeter.lightrag.arrive",
+}
 """Packages of a host, any of which may be imported first: our module, whose `arrive(runs=…)` says whether it is that
 host and meters it."""
 
@@ -37,7 +40,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the program with ragmeter in it and return its exit code."""
     program = arguments.program[1:] if arguments.program[:1] == ["--"] else arguments.program
     if not program:
-        sys.stderr.write("ragmeter run: name the program, as in: ragmeter run -- python api/ragflow_server.py\n")
+        sys.stderr.write("ragmeter run: name the program, as in: ragmeter run -- lightrag-server\n")
         return 2
     boot = str(Path(__file__).with_name("boot"))
     path = [boot, *filter(None, [os.environ.get("PYTHONPATH")])]
@@ -63,8 +66,7 @@ class _Watch:
     """Sees the first module of a host being looked for; finds nothing itself. Cheap, for processes without a host."""
 
     def __init__(self, options: dict[str, bool]) -> None:
-        self._strict = options.pop("strict", False)
-        self._options = options
+        self._options = {name: value for name, value in options.items() if name != "strict"}
         self._waiting = dict(HOSTS)
 
     def find_spec(self, fullname: str, *_: object) -> ModuleSpec | None:
@@ -78,7 +80,12 @@ class _Watch:
             importlib.import_module(page).arrive(**self._options)
         except Exception as exc:  # noqa: BLE001 - the server must start, metered or not
             self._waiting.clear()
-            sys.stderr.write(f"\n*** ragmeter: THIS SERVER IS NOT METERED. {exc}\n\n")
-            if self._strict:
-                sys.stderr.flush()
-                os._exit(3)
+            refuse(exc)
+
+
+def refuse(exc: Exception) -> None:
+    """Say that this server is not metered and why; where metering is a condition, end it."""
+    sys.stderr.write(f"\n*** ragmeter: THIS SERVER IS NOT METERED. {exc}\n\n")
+    if json.loads(os.environ.get(_VARIABLE) or "{}").get("strict"):
+        sys.stderr.flush()
+        os._exit(3)

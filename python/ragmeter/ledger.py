@@ -5,8 +5,6 @@ from __future__ import annotations
 import atexit
 import functools
 import os
-from datetime import datetime, timedelta, timezone
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from ragmeter._native import (
@@ -16,52 +14,19 @@ from ragmeter._native import (
     before_fork,
     set_ledger_notice,
 )
-from ragmeter.meter import logger, report_error
+from ragmeter.meter import guard, logger, report_error
+from ragmeter.quantity import dollars, micros
+from ragmeter.question import Question
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from datetime import datetime, timedelta
+
+    from ragmeter.prices import Prices
 
 __all__ = ["Ledger", "LedgerError", "configure", "current_ledger", "dollars", "micros"]
 
 _open: list[Ledger] = []
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
-
-
-def dollars(picodollars: int | None) -> Decimal | None:
-    """Return an amount of the ledger in US dollars, exactly; None stays None."""
-    return None if picodollars is None else Decimal(picodollars).scaleb(-12).normalize()
-
-
-def micros(when: datetime | timedelta | int | str | None) -> int | None:
-    """Return a time as UTC microseconds since 1970.
-
-    Args:
-        when: A time, an age (`timedelta(days=7)` is a week ago), microseconds, or text: `7d`, `12h`, `30m`,
-            `2026-11-22`, `2026-11-22T05:00:00Z`. Without a zone it is UTC.
-
-    Raises:
-        ValueError: The text is neither an age nor a time.
-    """
-    if when is None or isinstance(when, int):
-        return when
-    if isinstance(when, str):
-        when = _time(when)
-    if isinstance(when, timedelta):
-        when = datetime.now(timezone.utc) - when
-    if when.tzinfo is None:
-        when = when.replace(tzinfo=timezone.utc)
-    return (when - _EPOCH) // timedelta(microseconds=1)
-
-
-def _time(text: str) -> datetime | timedelta:
-    units = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-    try:
-        if text[-1:] in units and text[:-1].isdigit():
-            return timedelta(**{units[text[-1]]: int(text[:-1])})
-        return datetime.fromisoformat(text.replace("Z", "+00:00"))
-    except (ValueError, OverflowError):
-        msg = f"a time is an age such as '7d' or '12h', or '2026-11-22T05:00:00Z', not '{text}'"
-        raise ValueError(msg) from None
 
 
 class Ledger(LedgerCore):
@@ -119,11 +84,15 @@ class Ledger(LedgerCore):
         self.attach()
         _open.append(self)
         _arrange()
+        with guard("sending what waits in the outbox"):
+            from ragmeter.export.webhook import send_when_used  # which knows the ledger
+
+            send_when_used(self)
 
     def close(self, timeout: float = 10.0) -> bool:
-        """Flush for at most `timeout` seconds and stop; whether the database has everything.
+        """Flush for at most `timeout` seconds and stop, sending included; whether the database has everything.
 
-        What it does not have stays in the journal, and a later process brings it.
+        What it does not have stays in the journal, and a later process brings it; so with what waits to be sent.
         """
         if self in _open:
             _open.remove(self)
@@ -149,7 +118,7 @@ class Ledger(LedgerCore):
         since: datetime | timedelta | int | str | None = None,
         until: datetime | timedelta | int | str | None = None,
         bucket: str | None = None,
-        prices: Any = None,
+        prices: Prices | None = None,
     ) -> list[dict[str, Any]]:
         """Return what calls cost together, from the roll-ups.
 
@@ -168,18 +137,18 @@ class Ledger(LedgerCore):
             Dicts with the labels, `calls`, `reported_calls`, `estimated_calls`, `unknown_calls`, `usage`,
             `reported_cost` (what providers said, in dollars, for `reported_cost_calls` calls), the largest first.
         """
-        keys = list(by)
-        priced = [*keys, *(key for key in ("provider", "model") if key not in keys)] if prices is not None else keys
-        rows = self.sums(priced, dict(where or {}), micros(since), micros(until), bucket)
-        found = [_row(priced, row, bucket is not None) for row in rows]
-        return found if prices is None else prices.fold(found, keys)
+        question = Question(tuple(by), dict(where or {}), micros(since), micros(until), bucket)
+        return question.answer(self) if prices is None else question.priced(self, prices)
 
-    def document(self, name: str, by: Sequence[str] = ("role", "model"), prices: Any = None) -> list[dict[str, Any]]:
+    def document(
+        self, name: str, by: Sequence[str] = ("role", "model"), prices: Prices | None = None
+    ) -> list[dict[str, Any]]:
         """Return what one upload cost, by its track id, else one document, by its id. Empty if nothing is known."""
-        keys = list(by)
-        priced = [*keys, *(key for key in ("provider", "model") if key not in keys)] if prices is not None else keys
-        found = [_row(priced, row, False) for row in self.document_sums(name, priced)]
-        return found if prices is None else prices.fold(found, keys)
+        for label in ("track_id", "document"):
+            rows = self.usage(by, {label: name}, prices=prices)
+            if rows:
+                return rows
+        return []
 
     def calls(
         self,
@@ -205,26 +174,18 @@ class Ledger(LedgerCore):
         return super().prune(micros(before) or 0)
 
 
-def _row(keys: Sequence[str], row: dict[str, Any], bucketed: bool) -> dict[str, Any]:
-    found = dict(zip(keys, row.pop("key"), strict=True))
-    at = row.pop("bucket", None)
-    if bucketed:
-        found = {"at": at, **found}
-    return {**found, **row, "reported_cost": dollars(row["reported_cost"])}
-
-
 def current_ledger() -> Ledger | None:
     """Return the ledger that was opened last for writing, or None."""
     return _open[-1] if _open else None
 
 
-def configure() -> Ledger | None:
-    """Open the ledger that the environment names, if it names one. Never raises.
+def configure(default: str | None = None) -> Ledger | None:
+    """Open the ledger that the environment names, else the one at `default`, if there is either. Never raises.
 
     `RAGMETER_LEDGER` is its URL, `RAGMETER_DURABILITY`, `RAGMETER_JOURNAL` and `RAGMETER_JOURNAL_LIMIT` the rest. The
     database is reached for with the first call, not now.
     """
-    url = os.environ.get("RAGMETER_LEDGER")
+    url = os.environ.get("RAGMETER_LEDGER") or default
     if not url:
         return None
     try:

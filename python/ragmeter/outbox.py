@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
 from ragmeter.ledger import LedgerError
+from ragmeter.quantity import moment
 from ragmeter.report import add_url, complain, open_ledger
 from ragmeter.table import table
 
@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     import argparse
 
 __all__ = ["add_arguments", "run"]
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -63,4 +61,4 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _time(at: int) -> str:
-    return (_EPOCH + timedelta(microseconds=at)).strftime("%Y-%m-%d %H:%M:%S")
+    return moment(at).strftime("%Y-%m-%d %H:%M:%S")

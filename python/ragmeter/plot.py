@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, timezone
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from ragmeter.quantity import moment
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,7 +16,6 @@ __all__ = ["draw"]
 _COLOURS = ("#4269d0", "#efb118", "#ff725c", "#6cc5b0", "#3ca951", "#ff8ab7", "#a463f2", "#97bbf5", "#9c6b4e")
 _OTHERS = "#9498a0"
 _WIDTH, _HEIGHT, _LEFT, _TOP, _BOTTOM, _RIGHT = 960, 420, 70, 20, 40, 200
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _FORMS = {"hour": "%m-%d %H:00", "day": "%Y-%m-%d", "month": "%Y-%m"}
 
 
@@ -30,7 +30,7 @@ def draw(path: str, rows: Sequence[dict[str, Any]], by: Sequence[str], bucket: s
         msg = "there are no calls to draw"
         raise ValueError(msg)
     times, series = _series(rows, by)
-    labels = [(_EPOCH + timedelta(microseconds=at)).strftime(_FORMS[bucket]) for at in times]
+    labels = [moment(at).strftime(_FORMS[bucket]) for at in times]
     if path.endswith(".svg"):
         Path(path).write_text(_svg(labels, series), encoding="utf-8")
     elif path.endswith(".png"):

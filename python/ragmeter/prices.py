@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from ragmeter.tariff import Tariff
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -13,20 +15,16 @@ if TYPE_CHECKING:
 __all__ = ["Prices"]
 
 _MILLION = Decimal(1_000_000)
-_KINDS = {
-    "input": ("input_tokens", ("cache_read", "cache_write", "input_audio")),
-    "output": ("output_tokens", ("output_audio",)),
+_SUBSETS = {
+    "input": ("cache_read", "cache_write_1h", "cache_write", "input_audio", "input_image"),
+    "output": ("output_audio", "output_image", "reasoning"),
 }
-"""Total: its count, and the subsets that may have a price of their own."""
-_COUNTS = {
-    "cache_read": "cache_read_tokens",
-    "cache_write": "cache_write_tokens",
-    "input_audio": "input_audio_tokens",
-    "output_audio": "output_audio_tokens",
-}
+"""The totals, and what of them may have a price of its own."""
 _NAMES = {
     "input": "input_mtok", "output": "output_mtok", "cache_read": "cache_read_mtok",
-    "cache_write": "cache_write_mtok", "input_audio": "input_audio_mtok", "output_audio": "output_audio_mtok",
+    "cache_write": "cache_write_mtok", "cache_write_1h": "cache_write_1h_mtok", "input_audio": "input_audio_mtok",
+    "input_image": "input_image_mtok", "output_audio": "output_audio_mtok", "output_image": "output_image_mtok",
+    "reasoning": "output_reasoning_mtok", "web_searches": "web_searches_kcount",
 }  # fmt: skip
 """Our names and those of genai-prices."""
 
@@ -36,8 +34,8 @@ class Prices:
 
     Args:
         table: Model (or `provider/model`) to its prices: `{"gpt-4o-mini": {"input": "0.15", "output": "0.60",
-            "cache_read": "0.075"}}`. Kinds: `input`, `output`, `cache_read`, `cache_write`, `input_audio`,
-            `output_audio`; a subset without a price costs what its total costs.
+            "cache_read": "0.075"}}`; see `ragmeter.tariff` for the kinds, and for prices that depend on the length of
+            a request or on its time. A subset without a price costs what its total costs.
         fall_back: Asked for models that the table does not name: provider and model to prices or None.
 
     Raises:
@@ -52,12 +50,12 @@ class Prices:
 
     def __init__(
         self,
-        table: Mapping[str, Mapping[str, Any]] | None = None,
-        fall_back: Callable[[str | None, str], Mapping[str, Any] | None] | None = None,
+        table: Mapping[str, Any] | None = None,
+        fall_back: Callable[[str | None, str], Any] | None = None,
     ) -> None:
-        self._table = {model: _checked(model, kinds) for model, kinds in (table or {}).items()}
+        self._table = {model: Tariff(model, prices) for model, prices in (table or {}).items()}
         self._fall_back = fall_back
-        self._found: dict[tuple[str | None, str], dict[str, Decimal] | None] = {}
+        self._found: dict[tuple[str | None, str], Tariff | None] = {}
 
     @classmethod
     def read(cls, path: str) -> Prices:
@@ -65,10 +63,8 @@ class Prices:
         return cls(json.loads(Path(path).read_text(encoding="utf-8"), parse_float=Decimal))
 
     @classmethod
-    def bundled(cls, table: Mapping[str, Mapping[str, Any]] | None = None) -> Prices:
+    def bundled(cls, table: Mapping[str, Any] | None = None) -> Prices:
         """Return the prices of the package `genai-prices` (`pip install ragmeter[prices]`), `table` before them.
-
-        A model whose price depends on the length of a request has no price here: sums do not tell the lengths.
 
         Raises:
             ImportError: The package is not installed.
@@ -77,8 +73,8 @@ class Prices:
 
         return cls(table, _genai_prices)
 
-    def of(self, provider: str | None, model: str | None) -> dict[str, Decimal] | None:
-        """Return the prices of a model, or None if they are unknown."""
+    def tariff(self, provider: str | None, model: str | None) -> Tariff | None:
+        """Return the prices of a model and what they depend on, or None if they are unknown."""
         if model is None:
             return None
         for name in (f"{provider}/{model}", model):
@@ -88,48 +84,55 @@ class Prices:
             return None
         key = (provider, model)
         if key not in self._found:
-            kinds = self._fall_back(provider, model)
-            self._found[key] = _checked(model, kinds) if kinds else None
+            prices = self._fall_back(provider, model)
+            self._found[key] = Tariff(model, prices) if prices else None
         return self._found[key]
 
-    def cost(self, provider: str | None, model: str | None, usage: Mapping[str, Any]) -> Decimal | None:
-        """Return what `usage` costs in dollars, or None if a price or a count that is needed is unknown."""
-        prices = self.of(provider, model)
-        if prices is None:
+    def cost(
+        self,
+        provider: str | None,
+        model: str | None,
+        usage: Mapping[str, Any],
+        *,
+        at: int | None = None,
+        length: int | None = None,
+    ) -> Decimal | None:
+        """Return what `usage` costs in dollars, or None if a price or a count that is needed is unknown.
+
+        Args:
+            provider: Who answered.
+            model: As the provider names it.
+            usage: Counts of one request, or of several that have the same prices.
+            at: When it was made, in microseconds since 1970; now, if not given.
+            length: Input tokens of the request, for prices that depend on it; those of `usage` if not given.
+        """
+        tariff = self.tariff(provider, model)
+        if tariff is None:
             return None
-        cost, known = Decimal(0), False
-        for total, (name, subsets) in _KINDS.items():
-            count = usage.get(name)
-            if count is None:
-                if total == "output" and "output" not in prices:  # an embedding has no output
-                    continue
-                if total == "output" and usage.get("input_tokens") is not None and not prices["output"]:
-                    continue
-                return None
-            if count and total not in prices:
-                return None
-            known = True
-            left = count
-            for kind in subsets:
-                part = usage.get(_COUNTS[kind]) or 0
-                if kind in prices and part:
-                    part = min(part, left)
-                    cost += prices[kind] * part
-                    left -= part
-            if left:
-                cost += prices[total] * left
-        return (cost / _MILLION).normalize() if known else None
+        prices = tariff.prices(at, (usage.get("input_tokens") or 0) if length is None else length)
+        parts = [_part(total, prices, usage) for total in _SUBSETS]
+        if usage.get("input_tokens") is None and usage.get("output_tokens") is None:
+            return None
+        known = [part for part in parts if part is not None]
+        if len(known) < len(parts):
+            return None
+        fees = prices.get("web_searches", Decimal(0)) * 1000 * (usage.get("web_searches") or 0)
+        return ((sum(known, Decimal(0)) + fees) / _MILLION).normalize()
 
     def fold(self, rows: Sequence[dict[str, Any]], keys: Sequence[str]) -> list[dict[str, Any]]:
         """Add `cost` to rows told apart by provider and model too, and join those that `keys` do not tell apart.
 
-        The cost of a joined row is unknown if that of one of them is; `priced_calls` says how many were priced.
+        Rows whose prices depend on it have `slot`, when they were made, and `length`, of each request; None where that
+        is not known any more. The cost of a joined row is unknown if that of one of them is; `priced_calls` says how
+        many were priced.
         """
         joined: dict[tuple[Any, ...], dict[str, Any]] = {}
-        for row in rows:
-            cost = self.cost(row.get("provider"), row.get("model"), row["usage"])
-            if row["unknown_calls"]:
-                cost = None
+        for found in rows:
+            row = dict(found)
+            at, length = row.pop("slot", 0), row.pop("length", 0)
+            cost = None
+            if not row["unknown_calls"] and at is not None and length is not None:
+                cost = self.cost(row.get("provider"), row.get("model"), row["usage"], at=at or None, length=length)
             priced = {**row, "cost": cost, "priced_calls": row["calls"] if cost is not None else 0}
             key = (row.get("at"), *(row.get(name) for name in keys))
             if key in joined:
@@ -137,10 +140,9 @@ class Prices:
             else:
                 kept = {name: value for name, value in priced.items() if name not in {"provider", "model"} - set(keys)}
                 joined[key] = {**kept, "usage": dict(row["usage"])}
-        found = list(joined.values())
-        if found and "at" not in found[0]:
-            found.sort(key=lambda row: -_total(row["usage"]))
-        return found
+        folded = list(joined.values())
+        folded.sort(key=lambda row: row["at"] if "at" in row else -_total(row["usage"]))
+        return folded
 
 
 def _join(row: dict[str, Any], other: dict[str, Any]) -> None:
@@ -163,23 +165,29 @@ def _total(usage: Mapping[str, Any]) -> int:
     return int(usage.get("input_tokens") or 0) + int(usage.get("output_tokens") or 0)
 
 
-def _checked(model: str, kinds: Mapping[str, Any]) -> dict[str, Decimal]:
-    prices = {}
-    for kind, price in kinds.items():
-        if kind not in _NAMES:
-            msg = f"{model}: there is no kind of price '{kind}'; the kinds are {', '.join(_NAMES)}"
-            raise ValueError(msg)
-        try:
-            prices[kind] = Decimal(str(price))
-        except InvalidOperation:
-            prices[kind] = Decimal("NaN")
-        if not prices[kind].is_finite() or prices[kind] < 0:
-            msg = f"{model}: {kind} is a price in dollars per million tokens, not {price!r}"
-            raise ValueError(msg)
-    return prices
+def _part(total: str, prices: Mapping[str, Decimal], usage: Mapping[str, Any]) -> Decimal | None:
+    """Return what the input or the output costs, in millionths of a dollar; None if that is unknown."""
+    count = usage.get(f"{total}_tokens")
+    if count is None:
+        # An embedding has no output.
+        has_none = total == "output" and usage.get("input_tokens") is not None and not prices.get("output")
+        return Decimal(0) if has_none else None
+    if count and total not in prices:
+        return None
+    counts = {kind: usage.get(f"{kind}_tokens") or 0 for kind in _SUBSETS[total] if kind in prices}
+    if counts.get("cache_read") and counts.get("input_audio"):
+        return None  # nobody says how much of the audio came from the cache
+    if "cache_write_1h" in counts and "cache_write" in counts:
+        counts["cache_write"] = max(0, counts["cache_write"] - counts["cache_write_1h"])
+    cost, left = Decimal(0), count
+    for kind, part in counts.items():
+        part = min(part, left)  # noqa: PLW2901 - a subset is never more than what it is of
+        cost += prices[kind] * part
+        left -= part
+    return cost + prices[total] * left if left else cost
 
 
-def _genai_prices(provider: str | None, model: str) -> dict[str, Decimal] | None:
+def _genai_prices(provider: str | None, model: str) -> list[dict[str, Any]] | None:
     from genai_prices import data_snapshot
 
     snapshot = data_snapshot.get_snapshot()
@@ -192,15 +200,25 @@ def _genai_prices(provider: str | None, model: str) -> dict[str, Decimal] | None
             continue
     if found is None:
         return None
-    from datetime import datetime, timezone
+    listed = found.prices if isinstance(found.prices, list) else [found]
+    periods = [_genai_period(period.prices, getattr(period, "constraint", None)) for period in listed]
+    return periods if any(periods) else None
 
-    price = found.get_prices(datetime.now(timezone.utc))
-    prices = {}
+
+def _genai_period(prices: Any, constraint: Any) -> dict[str, Any]:
+    found: dict[str, Any] = {}
     for kind, name in _NAMES.items():
-        amount = getattr(price, name, None)
-        if amount is None:
-            continue
-        if not isinstance(amount, Decimal):  # tiers by the length of a request
-            return None
-        prices[kind] = amount
-    return prices or None
+        price = getattr(prices, name, None)
+        if isinstance(price, Decimal):
+            found[kind] = price
+        elif price is not None:
+            tiers = [{"start": tier.start, "price": tier.price} for tier in price.tiers]
+            found[kind] = {"base": price.base, "tiers": tiers}
+    if hasattr(constraint, "start_date"):
+        found["since"] = constraint.start_date.isoformat()
+    elif constraint is not None:
+        # Times without a zone are UTC, and the others are UTC in the data.
+        found["from"], found["to"] = (
+            t.replace(tzinfo=None).isoformat() for t in (constraint.start_time, constraint.end_time)
+        )
+    return found

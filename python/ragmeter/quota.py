@@ -331,7 +331,7 @@ class Quota(QuotaCore):
         self,
         scope: Scope,
         labels: Mapping[str, Any],
-        request: Mapping[str, Any] | None,
+        request: Callable[[], Mapping[str, Any]] | None,
         instead: Reservation | None = None,
         word: tuple[str, str] | None = None,
     ) -> Reservation:
@@ -340,14 +340,14 @@ class Quota(QuotaCore):
         Args:
             scope: Who pays.
             labels: `operation`, `provider` and `model` of the call.
-            request: What will be sent, in OpenAI's shape; None if it is not known.
+            request: Returns what will be sent, in OpenAI's shape; None if it is not known.
             instead: A reservation that was made when less was known.
             word: Who lets it through whatever the limits say, and why.
         """
         operation, provider, model = labels.get("operation"), labels.get("provider"), labels.get("model")
         sent = received = money = None
         with guard("estimating a call for its quota"):
-            sent, received = self.forecast.of(operation, model, request)
+            sent, received = self.forecast.of(operation, model, request() if request is not None else None)
             if sent is not None and received is not None:
                 money = self._cost(provider, model, {"input_tokens": sent, "output_tokens": received})
         run = scope.run
@@ -429,7 +429,7 @@ class Override:
         self,
         scope: Scope,
         labels: Mapping[str, Any],
-        request: Mapping[str, Any] | None,
+        request: Callable[[], Mapping[str, Any]] | None,
         instead: Reservation | None = None,
     ) -> Reservation:
         """Reserve as `Quota.admit` does, and pass every limit."""

@@ -6,11 +6,11 @@ import csv
 import json
 import os
 import sys
-from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from ragmeter.ledger import Ledger, LedgerError
+from ragmeter.quantity import moment
 from ragmeter.table import table
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 __all__ = ["add_arguments", "add_url", "complain", "run"]
 
 _BAR = 24
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
 def add_url(parser: argparse.ArgumentParser) -> None:
@@ -118,7 +117,7 @@ def _plain(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _time(at: int) -> str:
-    return (_EPOCH + timedelta(microseconds=at)).isoformat().replace("+00:00", "Z")
+    return moment(at).isoformat().replace("+00:00", "Z")
 
 
 def _csv(rows: Sequence[dict[str, Any]], by: Sequence[str]) -> None:

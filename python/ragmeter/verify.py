@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 from ragmeter.ledger import LedgerError
+from ragmeter.quantity import moment
 from ragmeter.report import add_url, complain, open_ledger
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _line(difference: dict[str, Any]) -> str:
-    at = datetime(1970, 1, 1, tzinfo=timezone.utc) + timedelta(microseconds=difference["hour"])
+    at = moment(difference["hour"])
     labels = " ".join(f"{name}={text}" for name, text in difference["labels"].items())
 
     def says(sums: dict[str, Any]) -> str:

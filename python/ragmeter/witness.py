@@ -38,7 +38,7 @@ class OpenCall:
             knows nothing; nobody else needs to.
         exchanges: The requests that observers have seen begin.
         heard: What observers recorded for it, one Usage for each request that they saw end.
-        shares: Who shares it, labels and weights; None if nobody does.
+        shares: Who shares it: labels, weights and scopes; None if nobody does.
     """
 
     __slots__ = (
@@ -51,7 +51,7 @@ class OpenCall:
         self.observed = False
         self.exchanges: list[Exchange] = []
         self.heard: list[Usage] = []
-        self.shares: list[tuple[dict[str, str], int]] | None = None
+        self.shares: list[tuple[dict[str, str], int, Scope | None]] | None = None
         self._told: list[Usage] = []
         self._closed = False
         self._before: OpenCall | None = None
@@ -112,8 +112,12 @@ class OpenCall:
             record(usage, scope=self.scope, shares=self.shares, **self.labels)
         if self._hold is not None:
             self._settle(self._hold)
-        elif estimate is not None and not self._told:
-            record_later(self.scope, lambda: record(estimate(), scope=self.scope, shares=self.shares, **self.labels))
+        if estimate is None or self._told:
+            return
+        if self.shares is not None:  # it may count in runs that nobody would ask here
+            record(estimate(), scope=self.scope, shares=self.shares, **self.labels)
+        else:
+            record_later(self.scope, lambda: record(estimate(), scope=self.scope, **self.labels))
 
     def _settle(self, hold: Reservation) -> None:
         if self._told:

@@ -1,7 +1,6 @@
 //! The sender: a thread that posts what waits in a ledger's outbox.
 
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -14,8 +13,9 @@ use crate::ledger::{Ledger, say};
 
 /// How many events are claimed at once.
 const HANDFUL: usize = 20;
-/// How often it is looked for events of other processes.
+/// How often it is looked for events of other processes: at first, and after nothing was found for long.
 const LOOK_AROUND: Duration = Duration::from_secs(1);
+const LOOK_AROUND_IDLE: Duration = Duration::from_secs(5);
 
 /// Posts what waits in the outbox of one ledger; see the page. Lives as long as the process.
 pub struct Sender {
@@ -24,8 +24,17 @@ pub struct Sender {
     patience: Patience,
     /// The process whose thread runs; a forked child starts its own.
     runs_in: AtomicU32,
-    stop: Mutex<bool>,
-    stopped: Condvar,
+    stop: AtomicBool,
+}
+
+/// What a look into the outbox has found.
+enum Round {
+    /// Events that were due; more may be.
+    Sent,
+    /// Events that are not due, or claimed by somebody else; when the first may be.
+    Waits(Duration),
+    /// Nothing.
+    Empty,
 }
 
 impl Sender {
@@ -36,14 +45,19 @@ impl Sender {
             destinations,
             patience,
             runs_in: AtomicU32::new(0),
-            stop: Mutex::new(false),
-            stopped: Condvar::new(),
+            stop: AtomicBool::new(false),
         }))
     }
 
     /// Names of the destinations.
     pub fn destinations(&self) -> impl Iterator<Item = &str> {
         self.destinations.iter().map(|destination| &*destination.name)
+    }
+
+    /// Starts the thread in each process that uses the ledger, with its first call: what an earlier process has left in
+    /// the outbox is sent by the next one, and no thread is there before a fork.
+    pub fn start_when_used(&'static self) {
+        self.ledger.when_used(move || self.start());
     }
 
     /// Starts the thread, if it does not run in this process yet.
@@ -60,47 +74,54 @@ impl Sender {
 
     /// Tells the thread to end after the request it is at.
     pub fn stop(&self) {
-        *self.stop.lock().unwrap_or_else(PoisonError::into_inner) = true;
-        self.stopped.notify_all();
+        self.stop.store(true, Ordering::Release);
+        self.ledger.nudge();
     }
 
     fn run(&self) {
         let agent = agent(self.patience.timeout);
-        let mut is_down = false;
-        let mut wait = Duration::ZERO;
-        while !self.wait(wait) {
-            wait = match self.round(&agent) {
-                Ok(wait) => {
+        let (mut is_down, mut idle, mut seen) = (false, LOOK_AROUND, 0);
+        while !self.stop.load(Ordering::Acquire) && !self.ledger.is_closed() {
+            let wait = match self.round(&agent) {
+                Ok(Round::Sent) => {
+                    (is_down, idle) = (false, LOOK_AROUND);
+                    continue;
+                }
+                Ok(Round::Waits(wait)) => {
+                    (is_down, idle) = (false, LOOK_AROUND);
+                    wait.clamp(Duration::from_millis(20), idle)
+                }
+                Ok(Round::Empty) => {
                     is_down = false;
+                    let wait = idle;
+                    idle = (idle * 2).min(LOOK_AROUND_IDLE);
                     wait
                 }
                 Err(error) => {
                     if !std::mem::replace(&mut is_down, true) {
                         say(&format!("the outbox cannot be read: {error}"), true);
                     }
-                    Duration::from_secs(2)
+                    LOOK_AROUND * 2
                 }
             };
+            seen = self.ledger.wait_for_events(seen, wait, || self.stop.load(Ordering::Acquire));
         }
     }
 
-    /// Whether it was told to stop.
-    fn wait(&self, how_long: Duration) -> bool {
-        let stop = self.stop.lock().unwrap_or_else(PoisonError::into_inner);
-        if *stop || how_long.is_zero() {
-            return *stop;
+    /// Sends what is due.
+    fn round(&self, agent: &ureq::Agent) -> crate::error::Result<Round> {
+        if self.ledger.is_missing() {
+            return Ok(Round::Empty);
         }
-        *self.stopped.wait_timeout(stop, how_long).unwrap_or_else(PoisonError::into_inner).0
-    }
-
-    /// Sends what is due; how long until it is worth looking again.
-    fn round(&self, agent: &ureq::Agent) -> crate::error::Result<Duration> {
         let names: Vec<&str> = self.destinations().collect();
-        let letters = self.ledger.read(true, |store| outbox::claim(store, &names, HANDFUL))?;
+        let (letters, due) = self.ledger.read(true, |store| {
+            let letters = outbox::claim(store, &names, HANDFUL)?;
+            let due = if letters.is_empty() { outbox::next_due(store)? } else { None };
+            Ok((letters, due))
+        })?;
         if letters.is_empty() {
-            let due = self.ledger.read(true, outbox::next_due)?;
-            let left = due.map_or(LOOK_AROUND, |due| Duration::from_micros(due.saturating_sub(now())));
-            return Ok(left.clamp(Duration::from_millis(20), LOOK_AROUND));
+            let left = |due: Micros| Duration::from_micros(due.saturating_sub(now()));
+            return Ok(due.map_or(Round::Empty, |due| Round::Waits(left(due))));
         }
         for letter in letters {
             let Some(to) = self.destinations.iter().find(|to| *to.name == *letter.destination) else { continue };
@@ -122,7 +143,7 @@ impl Sender {
                 }
             })?;
         }
-        Ok(Duration::ZERO)
+        Ok(Round::Sent)
     }
 
     fn missed(&self, letter: &Letter, why: &str, is_final: bool) {

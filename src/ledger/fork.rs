@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use super::journal::Journal;
 use super::store::Store;
 use super::target::Engine;
-use super::{Ledger, Progress, Queue, lock};
+use super::{Beginning, Ledger, Progress, Queue, lock};
 
 /// How long a fork waits for a transaction to end.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
@@ -27,6 +27,7 @@ struct Held {
     journal: MutexGuard<'static, Journal>,
     queue: MutexGuard<'static, Queue>,
     progress: MutexGuard<'static, Progress>,
+    _beginnings: MutexGuard<'static, Vec<Beginning>>,
 }
 
 #[derive(Default)]
@@ -63,9 +64,10 @@ pub fn before() {
         Err(TryLockError::WouldBlock) => None,
     });
     let hold = |(ledger, slot): (&'static Ledger, _)| {
+        let beginnings = lock(&ledger.beginnings);
         let journal = lock(&ledger.journal);
         let queue = lock(&ledger.queue);
-        Held { ledger, slot, journal, queue, progress: lock(&ledger.progress) }
+        Held { ledger, slot, journal, queue, progress: lock(&ledger.progress), _beginnings: beginnings }
     };
     let ledgers = slots.into_iter().map(hold).collect();
     HELD.set(HeldAll { ledgers, reading, _list: Some(list) });
@@ -115,6 +117,7 @@ pub fn after_in_child() {
         *held.progress = Progress::default();
         held.ledger.appended.store(0, Ordering::Relaxed);
         held.ledger.look.store(true, Ordering::Relaxed);
+        held.ledger.due.store(false, Ordering::Relaxed);
         held.ledger.health.reset();
     }
 }

@@ -1,4 +1,4 @@
-//! Query: what the ledger answers. Sums come from the roll-ups, single calls from the calls.
+//! Query: what the ledger answers from its roll-ups.
 
 use std::collections::BTreeMap;
 
@@ -8,10 +8,13 @@ use super::schema::{HEADS, column};
 use super::store::Cell;
 use super::{Ledger, batch};
 use crate::call::{Dim, Labels};
-use crate::error::{Error, Kind, Result};
-use crate::id::{Id, Micros};
+use crate::error::Result;
+use crate::id::Micros;
 use crate::unit::Unit;
-use crate::usage::{Counts, Flags, Origin, Usage};
+use crate::usage::{Counts, Origin};
+
+/// Microseconds of a day.
+const DAY: Micros = 24 * HOUR;
 
 /// How time is divided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +35,22 @@ impl Bucket {
             "day" => Some(Self::Day),
             "month" => Some(Self::Month),
             _ => None,
+        }
+    }
+
+    /// The longest time that all buckets are whole multiples of.
+    pub(super) const fn step(self) -> Micros {
+        match self {
+            Self::Hour => HOUR,
+            Self::Day | Self::Month => DAY,
+        }
+    }
+
+    /// The beginning of the bucket that holds `at`.
+    pub(super) fn begin(self, at: Micros) -> Micros {
+        match self {
+            Self::Hour | Self::Day => at / self.step() * self.step(),
+            Self::Month => month_of(at / DAY) * DAY,
         }
     }
 }
@@ -58,36 +77,13 @@ pub struct UsageRow {
     pub sum: Sum,
 }
 
-/// One row of [`Ledger::calls`].
-#[derive(Clone, Debug, PartialEq)]
-pub struct CallRow {
-    /// Unique together with the part.
-    pub id: Id,
-    /// 0, or which part it is of a call that several share.
-    pub part: u32,
-    /// When it was recorded.
-    pub at: Micros,
-    /// Innermost run around it.
-    pub run: Option<Id>,
-    /// 1 for the first try.
-    pub attempt: u32,
-    /// Who spent it.
-    pub labels: Labels,
-    /// What it cost.
-    pub usage: Usage,
-    /// What the provider said it cost, in picodollars.
-    pub cost: Option<i64>,
-    /// The provider's id of the answer.
-    pub response_id: Option<String>,
-}
-
 impl Filter {
     /// The hours that hold the time asked for, whole.
-    fn hours(&self) -> (u64, u64) {
+    pub(super) fn hours(&self) -> (u64, u64) {
         (self.since.unwrap_or(0) / HOUR, self.until.map_or(u64::MAX >> 1, |until| until.div_ceil(HOUR)))
     }
 
-    fn labels(&self, dialect: Dialect) -> String {
+    pub(super) fn labels(&self, dialect: Dialect) -> String {
         let condition = |(dim, text): &(Dim, Option<Box<str>>)| match text {
             Some(text) => format!(" AND l.{} = {}", column(*dim), dialect.quoted(text)),
             None => format!(" AND l.{} IS NULL", column(*dim)),
@@ -127,11 +123,7 @@ impl Ledger {
             let (keys, rest) = row.split_at(by.len().min(row.len()));
             let Some((time, numbers)) = rest.split_first() else { continue };
             let time = time.count().unwrap_or(0);
-            let time = bucket.map(|bucket| match bucket {
-                Bucket::Hour => time * HOUR,
-                Bucket::Day => time * 24 * HOUR,
-                Bucket::Month => month_of(time) * 24 * HOUR,
-            });
+            let time = bucket.map(|bucket| bucket.begin(time * bucket.step()));
             let keys = keys.iter().cloned().map(Cell::into_text).collect();
             sums.entry((time, keys)).or_default().merge(&sum_of(numbers));
         }
@@ -145,48 +137,6 @@ impl Ledger {
             });
         }
         Ok(rows)
-    }
-
-    /// Single calls in order of their ids, that is of time: at most `limit` of those after `after`.
-    pub fn calls(&self, filter: &Filter, after: Option<(Id, u32)>, limit: usize) -> Result<Vec<CallRow>> {
-        self.read(true, |store| {
-            let dialect = store.dialect();
-            let id_at = |at: Micros| dialect.literal(u128::from(at / 1000) << 80);
-            let mut conditions = filter.labels(dialect);
-            if let Some(since) = filter.since {
-                conditions += &format!(" AND c.id >= {} AND c.at >= {since}", id_at(since));
-            }
-            if let Some(until) = filter.until {
-                conditions += &format!(" AND c.id < {} AND c.at < {until}", id_at(until + 1000));
-            }
-            if let Some((id, part)) = after {
-                let id = dialect.literal(id.0);
-                conditions += &format!(" AND c.id >= {id} AND (c.id > {id} OR c.part > {part})");
-            }
-            let labels: String = Dim::ALL.iter().map(|dim| format!(", l.{}", column(*dim))).collect();
-            let units: String = Unit::ALL.iter().map(|unit| format!(", c.{}", unit.name())).collect();
-            let rows = store.rows(&format!(
-                "SELECT {}, c.part, c.at, {}, c.attempt, c.origin, c.flags, c.cost, c.response_id{labels}{units} \
-                 FROM ragmeter_calls c JOIN ragmeter_labels l ON l.id = c.labels WHERE 1 = 1{conditions} \
-                 ORDER BY c.id, c.part LIMIT {limit}",
-                dialect.digits("c.id"),
-                dialect.digits("c.run")
-            ))?;
-            let damaged = || Error::new(Kind::Corrupt, "a call cannot be read");
-            rows.into_iter().map(|row| call_of(row).ok_or_else(damaged)).collect()
-        })
-    }
-
-    /// What one document or upload cost, told apart by `by`: all calls with that track id, else with that document.
-    pub fn document(&self, name: &str, by: &[Dim]) -> Result<Vec<UsageRow>> {
-        for dim in [Dim::TrackId, Dim::Document] {
-            let filter = Filter { labels: vec![(dim, Some(name.into()))], ..Filter::default() };
-            let rows = self.usage(by, &filter, None)?;
-            if !rows.is_empty() {
-                return Ok(rows);
-            }
-        }
-        Ok(Vec::new())
     }
 }
 
@@ -223,7 +173,24 @@ pub(super) fn sum_of(cells: &[Cell]) -> Sum {
     }
 }
 
-fn counts_of(cells: &[Cell]) -> Counts {
+/// The number columns of a roll-up, summed up from the calls `c`.
+pub(super) fn sums_of_calls(dialect: Dialect) -> String {
+    let int = dialect.cast();
+    let of = |condition: &str| format!("CAST(sum(CASE WHEN c.part = 0{condition} THEN 1 ELSE 0 END) AS {int})");
+    let (reported, unknown) = (Origin::Reported as u8, Origin::Unknown as u8);
+    let heads = [
+        of(""),
+        of(&format!(" AND c.origin = {reported}")),
+        of(&format!(" AND c.origin NOT IN ({reported}, {unknown})")),
+        of(&format!(" AND c.origin = {unknown}")),
+        "count(c.cost)".to_owned(),
+        format!("CAST(coalesce(sum(c.cost), 0) AS {int})"),
+    ];
+    let units = Unit::ALL.iter().map(|unit| format!("CAST(sum(c.{}) AS {int})", unit.name()));
+    heads.into_iter().chain(units).collect::<Vec<_>>().join(", ")
+}
+
+pub(super) fn counts_of(cells: &[Cell]) -> Counts {
     let mut counts = Counts::UNKNOWN;
     for (unit, cell) in Unit::ALL.into_iter().zip(cells) {
         if let Some(count) = cell.count() {
@@ -231,33 +198,6 @@ fn counts_of(cells: &[Cell]) -> Counts {
         }
     }
     counts
-}
-
-fn call_of(row: Vec<Cell>) -> Option<CallRow> {
-    let mut cells = row.into_iter();
-    let id = Id(cells.next()?.id()?);
-    let part = u32::try_from(cells.next()?.int()?).ok()?;
-    let at = cells.next()?.count()?;
-    let run = cells.next()?.id().map(Id);
-    let attempt = u32::try_from(cells.next()?.int()?).ok()?;
-    let origin = cells.next()?.int()?;
-    let origin = [Origin::Reported, Origin::Estimated, Origin::Unknown, Origin::Mixed]
-        .into_iter()
-        .find(|known| i64::from(*known as u8) == origin)
-        .unwrap_or(Origin::Mixed);
-    let flags = Flags::from_bits(u16::try_from(cells.next()?.int()?).ok()?);
-    let cost = cells.next()?.int();
-    let response_id = cells.next()?.into_text();
-    let mut labels = Labels::default();
-    for dim in Dim::ALL {
-        if let Some(text) = cells.next()?.into_text() {
-            labels.set(dim, &text);
-        }
-    }
-    let units: Vec<Cell> = cells.collect();
-    let mut usage = Usage::new(counts_of(&units), origin);
-    usage.flags = flags;
-    Some(CallRow { id, part, at, run, attempt, labels, usage, cost, response_id })
 }
 
 /// The first day of the month of `day`, both in days since 1970.

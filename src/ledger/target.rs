@@ -39,7 +39,7 @@ pub struct Target {
     pub(crate) address: Box<str>,
     /// How the connection is protected.
     pub tls: Tls,
-    /// File of certificates to trust instead of the well-known ones.
+    /// File of certificates to trust instead of the well-known ones; with MySQL's driver, beside them.
     pub(crate) roots: Option<PathBuf>,
     shown: Box<str>,
     password: Option<Box<str>>,

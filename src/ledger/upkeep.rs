@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::Ledger;
 use super::batch::{HOUR, Sum};
-use super::query::{common_id, sum_of};
+use super::query::{common_id, sum_of, sums_of_calls};
 use super::schema::{HEADS, column, in_snapshot, in_transaction};
 use super::store::{Cell, Store};
 use super::target::Engine;
@@ -12,7 +12,6 @@ use crate::call::{Dim, Labels};
 use crate::error::Result;
 use crate::id::Micros;
 use crate::unit::Unit;
-use crate::usage::Origin;
 
 /// Where a roll-up and its calls differ.
 #[derive(Clone, Debug, PartialEq)]
@@ -139,22 +138,10 @@ fn rolled_up(store: &mut dyn Store, table: &str, time: &str, horizon: u64) -> Re
 /// The same from the calls.
 fn summed(store: &mut dyn Store, horizon: u64) -> Result<Found> {
     let dialect = store.dialect();
-    let hour = dialect.divided("at", HOUR);
-    let int = dialect.cast();
-    let of = |condition: &str| format!("CAST(sum(CASE WHEN part = 0 AND {condition} THEN 1 ELSE 0 END) AS {int})");
-    let (reported, unknown) = (Origin::Reported as u8, Origin::Unknown as u8);
-    let heads = [
-        of("1 = 1"),
-        of(&format!("origin = {reported}")),
-        of(&format!("origin NOT IN ({reported}, {unknown})")),
-        of(&format!("origin = {unknown}")),
-        "count(cost)".to_owned(),
-        format!("CAST(coalesce(sum(cost), 0) AS {int})"),
-    ];
-    let units: String = Unit::ALL.iter().map(|unit| format!(", CAST(sum({}) AS {int})", unit.name())).collect();
     let rows = store.rows(&format!(
-        "SELECT {hour}, labels, {}{units} FROM ragmeter_calls WHERE at >= {} GROUP BY 1, 2",
-        heads.join(", "),
+        "SELECT {}, c.labels, {} FROM ragmeter_calls c WHERE c.at >= {} GROUP BY 1, 2",
+        dialect.divided("c.at", HOUR),
+        sums_of_calls(dialect),
         horizon * HOUR
     ))?;
     Ok(rows.iter().filter_map(|row| keyed(row)).collect())

@@ -40,6 +40,9 @@ pub(super) fn start(ledger: &'static Ledger) {
         lock(&ledger.queue).closing = true;
         say(&format!("ledger {}: no thread can be started; calls go to the journal only", ledger.target), true);
     }
+    if !ledger.cut_off.load(Ordering::Relaxed) {
+        lock(&ledger.beginnings).iter().for_each(|begin| begin());
+    }
 }
 
 fn keep(ledger: &'static Ledger) {
@@ -65,6 +68,13 @@ fn keep(ledger: &'static Ledger) {
     }
     ledger.settle();
     ledger.moved.notify_all();
+}
+
+/// Lets the host's threads go first where they want the same core: writing has time, a loop that answers has none.
+fn give_way() {
+    // On Linux each thread has a niceness of its own; elsewhere it would be that of the whole process.
+    #[cfg(target_os = "linux")]
+    let _ = rustix::process::nice(5);
 }
 
 struct Committer {
@@ -94,6 +104,7 @@ impl Committer {
     }
 
     fn run(mut self) {
+        give_way();
         loop {
             match self.step() {
                 Ok(true) => {}
@@ -190,8 +201,13 @@ impl Committer {
                 );
             }
         }
+        let has_events = !found.batch.events.is_empty();
         if !self.commit(found.batch) {
             return Ok(false);
+        }
+        if has_events {
+            lock(&self.ledger.progress).events += 1;
+            self.ledger.moved.notify_all();
         }
         if let Some(reader) = &mut self.reader {
             reader.offset += used;

@@ -182,9 +182,11 @@ pub(super) const LISTED: &[(Place, &str, Means)] = &[
     (Body, "result", object(Body)),
     (Body, "data", object(Body)),
     (Body, "body", object(Body)),
-    (Body, "output", object(Body)),
+    (Body, "output", object(Body).or_items(Said)),
     (Body, "delta", object(Delta).or_text(Note::Delivered)),
     (Body, "text", text(Note::Delivered)),
+    (Body, "content", items(Said)),                         // Anthropic, an answer in one piece
+    (Body, "contentBlockDelta", object(Body)),              // Bedrock Converse, an event as the SDK hands it out
     (Body, "results", items(Place::Result)),
     (Body, "serverContent", object(Turn)),                  // Gemini Live
     (Body, "server_content", object(Turn)),
@@ -408,10 +410,11 @@ pub(super) const LISTED: &[(Place, &str, Means)] = &[
     (Delta, "thinking", text(Note::Delivered)),
     (Delta, "partial_json", text(Note::Arguments)),
     (Delta, "message", object(Said)),
+    (Delta, "reasoningContent", object(Said)),
     (Message, "usage", object(Usage)),
     (Message, "id", text(Note::Id)),
     (Message, "model", text(Note::Model)),
-    (Message, "content", text(Note::Delivered)),
+    (Message, "content", text(Note::Delivered).or_items(Said)),
     (Message, "thinking", text(Note::Delivered)),
     (Message, "tool_calls", items(ToolCall)),
     (Said, "content", text(Note::Delivered).or_object(Said).or_items(Said)),

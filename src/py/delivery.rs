@@ -69,6 +69,11 @@ impl PySender {
         self.0.destinations().collect()
     }
 
+    /// Starts sending in each process that records a call, this one and its children, with the first.
+    fn start_when_used(&self) {
+        self.0.start_when_used();
+    }
+
     /// Starts sending in this process; doing it again does nothing.
     fn start(&self) {
         self.0.start();

@@ -60,7 +60,7 @@ impl PyEntered {
         // Blocks that end in the wrong order: the inner one stays in force, its end leads past this one.
         match current {
             Some(current) if !current.is(scope) => set_value(variable, &current)?,
-            _ => set_value(variable, &PyScope::live(scope))?,
+            _ => set_value(variable, PyScope::live(scope))?,
         };
         Ok(())
     }

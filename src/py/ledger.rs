@@ -8,16 +8,14 @@ use pyo3::exceptions::{PyException, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use super::scope::{dim, labels_dict};
-use super::usage::PyUsage;
-use crate::call::Dim;
+use super::rows::{bucket_of, call_dict, dims, filter, letter_dict, parse_id, put_sum, sum_dict};
+use super::scope::labels_dict;
 use crate::error::{Error, Kind};
 use crate::id::{Id, Micros, now};
-use crate::ledger::outbox::{Letter, State};
-use crate::ledger::query::Bucket;
-use crate::ledger::{CallRow, Config, Durability, Event, Filter, Ledger, Sum};
+use crate::ledger::outbox::State;
+use crate::ledger::{Config, Durability, Event, Ledger, PricedRow, Tariff};
 use crate::meter::meter;
-use crate::run::{Listener, Totals};
+use crate::run::Listener;
 
 create_exception!(
     ragmeter,
@@ -86,7 +84,9 @@ impl PyLedger {
     fn attach(&self) {
         let mut ear = self.ear.lock().unwrap_or_else(PoisonError::into_inner);
         if ear.is_none() {
-            *ear = Some(self.ledger.attach(meter()));
+            let listener = self.ledger.listener();
+            meter().listen(Arc::clone(&listener));
+            *ear = Some(listener);
             super::meter::SETTLING.set(self.ledger);
         }
     }
@@ -146,33 +146,33 @@ impl PyLedger {
         until: Option<Micros>,
         bucket: Option<&str>,
     ) -> PyResult<Vec<Bound<'py, PyDict>>> {
-        let by = dims(&by)?;
-        let filter = filter(labels, since, until)?;
-        let bucket = bucket
-            .map(|name| {
-                let wrong = || PyValueError::new_err(format!("bucket is 'hour', 'day' or 'month', not '{name}'"));
-                Bucket::from_name(name).ok_or_else(wrong)
-            })
-            .transpose()?;
+        let (by, filter, bucket) = (dims(&by)?, filter(labels, since, until)?, bucket_of(bucket)?);
         let rows = py.detach(|| self.ledger.usage(&by, &filter, bucket))?;
-        let row = |row: crate::ledger::UsageRow| {
-            let dict = PyDict::new(py);
-            dict.set_item("key", row.key)?;
-            dict.set_item("bucket", row.bucket)?;
-            put_sum(&dict, &row.sum)?;
-            Ok(dict)
-        };
-        rows.into_iter().map(row).collect()
+        rows.into_iter().map(|row| sum_dict(py, row.key, row.bucket, &row.sum)).collect()
     }
 
-    /// The same for one upload or document.
-    fn document_sums<'py>(&self, py: Python<'py>, name: &str, by: Vec<String>) -> PyResult<Vec<Bound<'py, PyDict>>> {
-        let by = dims(&by)?;
-        let rows = py.detach(|| self.ledger.document(name, &by))?;
-        let row = |row: crate::ledger::UsageRow| {
-            let dict = PyDict::new(py);
-            dict.set_item("key", row.key)?;
-            put_sum(&dict, &row.sum)?;
+    /// The same summed up from single calls, told apart by how many of the `thresholds` their input is beyond (`beyond`)
+    /// and by slots of so many microseconds (`slot`).
+    #[pyo3(signature = (by, labels, thresholds, slot = None, since = None, until = None, bucket = None))]
+    #[allow(clippy::too_many_arguments)]
+    fn priced<'py>(
+        &self,
+        py: Python<'py>,
+        by: Vec<String>,
+        labels: &Bound<'py, PyDict>,
+        thresholds: Vec<u64>,
+        slot: Option<Micros>,
+        since: Option<Micros>,
+        until: Option<Micros>,
+        bucket: Option<&str>,
+    ) -> PyResult<Vec<Bound<'py, PyDict>>> {
+        let (by, filter, bucket) = (dims(&by)?, filter(labels, since, until)?, bucket_of(bucket)?);
+        let tariff = Tariff { thresholds, slot };
+        let rows = py.detach(|| self.ledger.priced(&by, &filter, bucket, &tariff))?;
+        let row = |row: PricedRow| {
+            let dict = sum_dict(py, row.key, row.bucket, &row.sum)?;
+            dict.set_item("beyond", row.beyond)?;
+            dict.set_item("slot", row.slot)?;
             Ok(dict)
         };
         rows.into_iter().map(row).collect()
@@ -254,71 +254,6 @@ fn seconds(timeout: f64) -> Duration {
     Duration::try_from_secs_f64(timeout.max(0.0)).unwrap_or(Duration::from_secs(86_400 * 365))
 }
 
-fn parse_id(id: &str) -> PyResult<Id> {
-    Id::parse(id).ok_or_else(|| PyValueError::new_err(format!("an id is a UUID, not '{id}'")))
-}
-
-fn dims(names: &[String]) -> PyResult<Vec<Dim>> {
-    names.iter().map(|name| dim(name)).collect()
-}
-
-fn filter(labels: &Bound<'_, PyDict>, since: Option<Micros>, until: Option<Micros>) -> PyResult<Filter> {
-    let mut known = Vec::new();
-    for (name, label) in labels {
-        let label: Option<String> = label.extract()?;
-        known.push((dim(&name.extract::<String>()?)?, label.map(Into::into)));
-    }
-    Ok(Filter { labels: known, since, until })
-}
-
-/// `calls`, the calls by origin, `usage`, and what the provider said it cost.
-fn put_sum(dict: &Bound<'_, PyDict>, sum: &Sum) -> PyResult<()> {
-    let (reported, estimated, unknown) = (sum.reported, sum.estimated, sum.unknown);
-    let totals = Totals { counts: sum.counts, reported, estimated, unknown, ..Totals::default() };
-    dict.set_item("calls", sum.calls)?;
-    dict.set_item("reported_calls", reported)?;
-    dict.set_item("estimated_calls", estimated)?;
-    dict.set_item("unknown_calls", unknown)?;
-    dict.set_item("usage", PyUsage(totals.usage()).as_dict(dict.py())?)?;
-    dict.set_item("reported_cost_calls", sum.cost_calls)?;
-    dict.set_item("reported_cost", (sum.cost_calls > 0).then_some(sum.cost))
-}
-
-fn call_dict(py: Python<'_>, row: CallRow) -> PyResult<Bound<'_, PyDict>> {
-    let dict = PyDict::new(py);
-    dict.set_item("id", row.id.to_string())?;
-    dict.set_item("part", row.part)?;
-    dict.set_item("at", row.at)?;
-    dict.set_item("run", row.run.map(|run| run.to_string()))?;
-    dict.set_item("attempt", row.attempt)?;
-    dict.set_item("labels", labels_dict(py, &row.labels)?)?;
-    dict.set_item("flags", row.usage.flags.iter().map(crate::usage::Flag::name).collect::<Vec<_>>())?;
-    dict.set_item("usage", PyUsage(row.usage).as_dict(py)?)?;
-    dict.set_item("reported_cost", row.cost)?;
-    dict.set_item("response_id", row.response_id)?;
-    Ok(dict)
-}
-
-fn letter_dict<'py>(py: Python<'py>, letter: &Letter) -> PyResult<Bound<'py, PyDict>> {
-    let dict = PyDict::new(py);
-    dict.set_item("id", letter.id.to_string())?;
-    dict.set_item("at", letter.at)?;
-    for (name, text) in [
-        ("destination", &letter.destination),
-        ("subject", &letter.subject),
-        ("kind", &letter.kind),
-        ("body", &letter.body),
-    ] {
-        dict.set_item(name, text)?;
-    }
-    dict.set_item("state", letter.state.name())?;
-    dict.set_item("attempts", letter.attempts)?;
-    dict.set_item("next_at", letter.next_at)?;
-    dict.set_item("sent_at", letter.sent_at)?;
-    dict.set_item("trouble", letter.trouble.as_deref())?;
-    Ok(dict)
-}
-
 /// Lets `notice` hear what ledgers have to say: a text, and whether it is bad news.
 #[pyfunction]
 pub(super) fn set_ledger_notice(notice: Py<PyAny>) {
@@ -346,26 +281,4 @@ pub(super) fn before_fork(py: Python<'_>) {
 pub(super) fn after_fork_in_parent() {
     crate::ledger::fork::after_in_parent();
     crate::quota::fork::after_in_parent();
-}
-
-/// Ends what `listen_to_all` began.
-#[pyclass(name = "Listening", module = "ragmeter", frozen)]
-pub(super) struct PyListening(Mutex<Option<Arc<dyn Listener>>>);
-
-#[pymethods]
-impl PyListening {
-    /// Stops hearing calls; doing it again does nothing.
-    fn stop(&self) {
-        if let Some(ear) = self.0.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            meter().unlisten(&ear);
-        }
-    }
-}
-
-/// Lets `run` count every call of this process, in a run or not.
-#[pyfunction]
-pub(super) fn listen_to_all(run: &super::run::PyRun) -> PyListening {
-    let ear: Arc<dyn Listener> = Arc::clone(&run.0) as _;
-    meter().listen(Arc::clone(&ear));
-    PyListening(Mutex::new(Some(ear)))
 }

@@ -1,7 +1,7 @@
 //! Recording and health for Python.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyInt};
@@ -10,9 +10,9 @@ use super::scope::{PyScope, current_scope, labels_from};
 use super::usage::PyUsage;
 use crate::call::{Dim, LabelsRef};
 use crate::health::HEALTH;
-use crate::ledger::{Durability, Ledger};
-use crate::meter::{Scope, meter};
-use crate::run::Deferred;
+use crate::ledger::Ledger;
+use crate::meter::{Scope, Share, meter};
+use crate::run::{Deferred, Savings};
 use crate::unit::Unit;
 use crate::usage::{Counts, Origin, Usage};
 
@@ -26,12 +26,30 @@ fn in_scope(py: Python<'_>, given: Option<&PyScope>, record: impl for<'s> FnOnce
     }
 }
 
+/// A share of a call: labels, weight, and the scope it counts in if it is another.
+#[derive(FromPyObject)]
+pub(super) enum PyShare<'py> {
+    Here((Bound<'py, PyDict>, u64)),
+    Elsewhere((Bound<'py, PyDict>, u64, Option<Py<PyScope>>)),
+}
+
+impl PyShare<'_> {
+    fn read(self) -> PyResult<Share> {
+        let (labels, weight, scope) = match self {
+            Self::Here((labels, weight)) => (labels, weight, None),
+            Self::Elsewhere(share) => share,
+        };
+        let scope = scope.map(|scope| Arc::clone(&scope.get().scope));
+        Ok(Share { labels: labels_from(&labels)?, weight, scope })
+    }
+}
+
 /// Records one model call in the current run and every run around it.
 ///
 /// Labels that are not given are those of the scope; `provider` and `model` those of the usage. Outside a run the call
 /// is counted in `health()` as unattributed. `scope` is for hooks that learn of a call later than it was made. `shares`
-/// divides one call among several: labels of each and its weight, such as the documents of an embedding batch and the
-/// tokens of their texts.
+/// divides one call among several: labels of each, its weight and, if it is another, the scope it counts in; such as the
+/// documents of an embedding batch and the tokens of their texts.
 #[pyfunction]
 #[pyo3(signature = (usage, *, model = None, provider = None, operation = None, role = None, document = None,
     track_id = None, file_path = None, tenant = None, user = None, session = None, component = None, tool = None,
@@ -54,7 +72,7 @@ pub(super) fn record(
     tool: Option<&str>,
     attempt: u32,
     scope: Option<&PyScope>,
-    shares: Option<Vec<(Bound<'_, PyDict>, u64)>>,
+    shares: Option<Vec<PyShare<'_>>>,
 ) -> PyResult<()> {
     let mut own = LabelsRef::default();
     for (dim, label) in [
@@ -73,8 +91,7 @@ pub(super) fn record(
     ] {
         own.set(dim, label);
     }
-    let shares = shares.into_iter().flatten().map(|(labels, weight)| Ok((labels_from(&labels)?, weight)));
-    let shares: Vec<_> = shares.collect::<PyResult<_>>()?;
+    let shares: Vec<_> = shares.into_iter().flatten().map(PyShare::read).collect::<PyResult<_>>()?;
     in_scope(py, scope, |scope| {
         if shares.is_empty() {
             meter().record(scope, own, &usage.0, attempt);
@@ -84,6 +101,28 @@ pub(super) fn record(
     });
     SETTLING.settle(py);
     Ok(())
+}
+
+/// Notes a call that a cache of the host's own spared, in the current run and every run around it.
+///
+/// `saved_tokens` are those that the call would have cost, in and out; `estimated` says that they were not reported when
+/// it was made. It is no call: it stands beside the counts. `scope` is as in `record`.
+#[pyfunction]
+#[pyo3(signature = (saved_tokens, *, role = None, operation = None, model = None, estimated = false, scope = None))]
+pub(super) fn record_cache_hit(
+    py: Python<'_>,
+    saved_tokens: u64,
+    role: Option<&str>,
+    operation: Option<&str>,
+    model: Option<&str>,
+    estimated: bool,
+    scope: Option<&PyScope>,
+) {
+    let mut labels = LabelsRef::default();
+    for (dim, label) in [(Dim::Role, role), (Dim::Operation, operation), (Dim::Model, model)] {
+        labels.set(dim, label);
+    }
+    in_scope(py, scope, |scope| meter().save(scope, labels, &Savings::hit(saved_tokens, estimated)));
 }
 
 /// Records one model call from bare counts, as fast as it goes.
@@ -184,36 +223,36 @@ pub(super) fn after_fork() {
     crate::quota::fork::after_in_child();
 }
 
-/// The ledgers that promise more than to write soon. They are made good on after a call was recorded, without the GIL.
+/// The ledgers that hear calls. What is due after a call was recorded is done without the GIL.
 pub(super) struct Settling {
     any: AtomicBool,
-    ledgers: Mutex<Vec<&'static Ledger>>,
+    ledgers: RwLock<Vec<&'static Ledger>>,
 }
 
-pub(super) static SETTLING: Settling = Settling { any: AtomicBool::new(false), ledgers: Mutex::new(Vec::new()) };
+pub(super) static SETTLING: Settling = Settling { any: AtomicBool::new(false), ledgers: RwLock::new(Vec::new()) };
 
 impl Settling {
     pub(super) fn set(&self, ledger: &'static Ledger) {
-        if ledger.durability() != Durability::Relaxed {
-            self.ledgers.lock().unwrap_or_else(PoisonError::into_inner).push(ledger);
-            self.any.store(true, Ordering::Release);
-        }
+        self.ledgers.write().unwrap_or_else(PoisonError::into_inner).push(ledger);
+        self.any.store(true, Ordering::Release);
     }
 
     pub(super) fn unset(&self, ledger: &'static Ledger) {
-        let mut ledgers = self.ledgers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut ledgers = self.ledgers.write().unwrap_or_else(PoisonError::into_inner);
         ledgers.retain(|known| !std::ptr::eq(*known, ledger));
         self.any.store(!ledgers.is_empty(), Ordering::Release);
     }
 
     fn settle(&self, py: Python<'_>) {
-        if self.any.load(Ordering::Acquire) {
-            py.detach(|| {
-                let ledgers = self.ledgers.lock().unwrap_or_else(PoisonError::into_inner).clone();
-                for ledger in ledgers {
-                    ledger.settle();
-                }
-            });
+        if !self.any.load(Ordering::Acquire) {
+            return;
+        }
+        let due: Vec<&Ledger> = {
+            let ledgers = self.ledgers.read().unwrap_or_else(PoisonError::into_inner);
+            ledgers.iter().copied().filter(|ledger| ledger.is_due()).collect()
+        };
+        if !due.is_empty() {
+            py.detach(|| due.iter().for_each(|ledger| ledger.settle()));
         }
     }
 }

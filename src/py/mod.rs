@@ -4,11 +4,13 @@ mod delivery;
 mod enter;
 mod extract;
 mod ledger;
+mod listening;
 mod meter;
 mod patch;
 mod payload;
 mod quota;
 mod ragflow;
+mod rows;
 mod run;
 mod scope;
 mod tokens;
@@ -26,11 +28,11 @@ mod _native {
     #[pymodule_export]
     use super::extract::{PyStreamFilter, PyUsageStream, extract_usage};
     #[pymodule_export]
-    use super::ledger::{
-        LedgerError, PyLedger, PyListening, after_fork_in_parent, before_fork, listen_to_all, set_ledger_notice,
-    };
+    use super::ledger::{LedgerError, PyLedger, after_fork_in_parent, before_fork, set_ledger_notice};
     #[pymodule_export]
-    use super::meter::{after_fork, count_error, health, record, record_later, record_tokens};
+    use super::listening::{PyListening, listen_to_all};
+    #[pymodule_export]
+    use super::meter::{after_fork, count_error, health, record, record_cache_hit, record_later, record_tokens};
     #[pymodule_export]
     use super::patch::PyPatches;
     #[pymodule_export]

@@ -223,6 +223,24 @@ impl PyRunTotals {
         self.0.unknown
     }
 
+    /// How many calls a cache of the host's own spared. They are no calls.
+    #[getter]
+    fn cache_hits(&self) -> u64 {
+        self.0.savings.hits
+    }
+
+    /// How many of the `cache_hits` were estimated.
+    #[getter]
+    fn estimated_cache_hits(&self) -> u64 {
+        self.0.savings.estimated_hits
+    }
+
+    /// The tokens that the `cache_hits` would have cost, in and out. No part of the usage.
+    #[getter]
+    fn saved_tokens(&self) -> u64 {
+        self.0.savings.tokens
+    }
+
     fn __add__(&self, other: &Self) -> Self {
         let mut sum = self.0;
         sum.merge(&other.0);
@@ -236,6 +254,8 @@ impl PyRunTotals {
         dict.set_item("reported_calls", self.0.reported)?;
         dict.set_item("estimated_calls", self.0.estimated)?;
         dict.set_item("unknown_calls", self.0.unknown)?;
+        dict.set_item("cache_hits", self.0.savings.hits)?;
+        dict.set_item("saved_tokens", self.0.savings.tokens)?;
         dict.set_item("usage", self.usage().as_dict(py)?)?;
         Ok(dict)
     }

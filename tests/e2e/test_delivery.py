@@ -2,9 +2,9 @@
 
 import json
 import logging
-import threading
-import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+import os
+import subprocess
+import sys
 
 import pytest
 import standardwebhooks
@@ -18,71 +18,10 @@ SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 FAST = {"timeout": 0.5, "first_wait": 0.05, "most_wait": 0.2}
 
 
-class Receiver(ThreadingHTTPServer):
-    """Answers with the next of `faults`, then 200; keeps what came and what it took."""
-
-    daemon_threads = True
-
-    def __init__(self):
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.faults, self.came, self.taken, self.lock = [], [], [], threading.Lock()
-        self.url = f"http://127.0.0.1:{self.server_port}"
-        threading.Thread(target=self.serve_forever, daemon=True).start()
-
-    def handle_error(self, request, client_address):
-        pass
-
-
-class Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def do_POST(self):
-        body = self.rfile.read(int(self.headers["content-length"]))
-        with self.server.lock:
-            fault = self.server.faults.pop(0) if self.server.faults else "take"
-            message = (dict(self.headers.items()), body, self.path, time.monotonic())
-            self.server.came.append(message)
-            if fault in {"take", "take and cut"}:
-                self.server.taken.append(message)
-        if fault == "time out":
-            time.sleep(1)
-        if fault in {"cut", "take and cut", "time out"}:
-            self.close_connection = True
-            return
-        status = {"take": 200, "wait": 429}.get(fault, fault)
-        self.send_response(status)
-        if fault == "wait":
-            self.send_header("retry-after", "1")
-        self.send_header("content-length", "0")
-        self.end_headers()
-
-    def log_message(self, *_):
-        pass
-
-
-@pytest.fixture
-def receiver():
-    receiver = Receiver()
-    yield receiver
-    receiver.shutdown()
-    receiver.server_close()
-
-
 @pytest.fixture
 def ledger(database, tmp_path):
     with Ledger.open(database, journal=tmp_path / "journal") as ledger:
         yield ledger
-
-
-def wait_for(condition, seconds=30):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
-def ids(messages):
-    return [{name.lower(): text for name, text in headers.items()}["webhook-id"] for headers, *_ in messages]
 
 
 def test_a_receiver_that_fails_in_every_way_gets_each_event_once_by_id(ledger, receiver):
@@ -93,12 +32,12 @@ def test_a_receiver_that_fails_in_every_way_gets_each_event_once_by_id(ledger, r
         for number in range(15)
     ]
     assert ledger.flush(10)
-    wait_for(lambda: len(ledger.letters("sent")) == 15)
+    receiver.wait_for(lambda: len(ledger.letters("sent")) == 15)
     sender.stop()
-    assert set(ids(receiver.taken)) == set(sent)
+    assert set(receiver.ids(receiver.taken)) == set(sent)
     lost_answers = 1  # taken, but the answer was cut off: the receiver knows the repeat by its id
     assert len(receiver.taken) == 15 + lost_answers
-    assert len(ids(receiver.taken)) - len(set(ids(receiver.taken))) == lost_answers
+    assert len(receiver.ids(receiver.taken)) - len(set(receiver.ids(receiver.taken))) == lost_answers
     for track in range(3):
         numbers = [json.loads(body)["n"] for _, body, *_ in receiver.taken if json.loads(body)["n"] % 3 == track]
         assert sorted(numbers) == numbers
@@ -108,8 +47,8 @@ def test_a_receiver_that_fails_in_every_way_gets_each_event_once_by_id(ledger, r
         lower = {name.lower(): text for name, text in headers.items()}
         assert (lower["ce-id"], lower["ce-source"], lower["ce-specversion"]) == (lower["webhook-id"], "ragmeter", "1.0")
         assert path == "/hook"
-    asked_to_wait = ids(receiver.came)[3]
-    _, at_first, again, *_ = [0, *(m[3] for m in receiver.came[3:] if ids([m]) == [asked_to_wait])]
+    asked_to_wait = receiver.ids(receiver.came)[3]
+    _, at_first, again, *_ = [0, *(m[3] for m in receiver.came[3:] if receiver.ids([m]) == [asked_to_wait])]
     assert again - at_first > 0.99  # Retry-After was honoured
     assert ledger.health()["sent"] == 15
 
@@ -122,7 +61,7 @@ def test_what_cannot_heal_is_given_up_and_kept_for_a_decision(tmp_path, receiver
     with caplog.at_level(logging.ERROR, "ragmeter"):
         first, second = (ledger.send("webhook", subject, "query", "{}") for subject in "ab")
         assert ledger.flush(10)
-        wait_for(lambda: len(ledger.letters("dead")) == 2)
+        receiver.wait_for(lambda: len(ledger.letters("dead")) == 2)
     assert "was given up (HTTP 422)" in caplog.text
     assert main(["outbox", "list", "--ledger", url]) == 0
     page = capsys.readouterr().out
@@ -132,8 +71,8 @@ def test_what_cannot_heal_is_given_up_and_kept_for_a_decision(tmp_path, receiver
     assert main(["outbox", "drop", second, "--ledger", url]) == 0
     assert main(["outbox", "drop", second, "--ledger", url]) == 1
     assert main(["outbox", "retry", "--all", "--ledger", url]) == 0
-    wait_for(lambda: len(ledger.letters("sent")) == 1)
-    assert ids(receiver.taken) == [first]
+    receiver.wait_for(lambda: len(ledger.letters("sent")) == 1)
+    assert receiver.ids(receiver.taken) == [first]
     sender.stop()
     ledger.close()
 
@@ -143,7 +82,7 @@ def test_an_event_is_given_up_after_its_time(tmp_path, receiver):
     receiver.faults = [500] * 1000
     sender = webhook.start_sender(ledger, [("webhook", receiver.url, None, None)], **FAST, give_up=4.0)
     ledger.send("webhook", "a", "query", "{}")
-    wait_for(lambda: ledger.letters("dead") if ledger.flush(5) else False)
+    receiver.wait_for(lambda: ledger.letters("dead") if ledger.flush(5) else False)
     assert ledger.letters("dead")[0]["attempts"] > 1
     sender.stop()
     ledger.close()
@@ -155,11 +94,41 @@ def test_two_senders_do_not_send_twice(tmp_path, receiver):
     senders = [webhook.start_sender(book, [("webhook", receiver.url, None, None)], **FAST) for book in books]
     sent = [books[0].send("webhook", f"s{number}", "query", "{}") for number in range(60)]
     assert books[0].flush(10)
-    wait_for(lambda: len(books[0].letters("sent")) == 60)
-    assert sorted(ids(receiver.came)) == sorted(sent)
+    receiver.wait_for(lambda: len(books[0].letters("sent")) == 60)
+    assert sorted(receiver.ids(receiver.came)) == sorted(sent)
     for sender, book in zip(senders, books, strict=True):
         sender.stop()
         book.close()
+
+
+@pytest.mark.parametrize("forks", [False, True])
+def test_what_a_process_left_behind_is_sent_by_the_next_one_from_its_first_call_on(tmp_path, receiver, forks):
+    url = f"sqlite:{tmp_path}/ledger.db"
+    crash = (
+        "import os, sys, ragmeter\n"
+        "ledger = ragmeter.Ledger.open(sys.argv[1])\n"
+        "print(ledger.send('webhook', 'upload 1', 'upload', '{}'))\n"
+        "sys.stdout.flush()\n"
+        "ledger.flush(20)\n"
+        "os._exit(9)\n"
+    )
+    left = subprocess.run([sys.executable, "-c", crash, url], capture_output=True, text=True, check=False)
+    assert left.returncode == 9
+    next_one = (
+        "import os, sys, time, ragmeter\n"
+        "ledger = ragmeter.Ledger.open(sys.argv[1])\n"
+        "assert len(os.listdir('/proc/self/task')) == 1, 'a server may still fork its workers'\n"
+        "if sys.argv[2] == 'True' and os.fork():\n"
+        "    os._exit(os.waitstatus_to_exitcode(os.wait()[1]))\n"
+        "ragmeter.record_tokens(1, 1, 'm')\n"
+        "deadline = time.monotonic() + 30\n"
+        "while not ledger.letters('sent') and time.monotonic() < deadline: time.sleep(0.05)\n"
+        "ledger.close()\n"
+        "sys.exit(ledger.health()['sent'] != 1)\n"
+    )
+    environment = {**os.environ, "RAGMETER_WEBHOOK_URL": receiver.url, "RAGMETER_WEBHOOK_SECRET": SECRET}
+    subprocess.run([sys.executable, "-c", next_one, url, str(forks)], env=environment, timeout=60, check=True)
+    assert receiver.ids(receiver.came) == [left.stdout.strip()]
 
 
 METRICS = {
@@ -192,7 +161,7 @@ async def test_with_a_ledger_it_goes_through_the_outbox(biznder, tmp_path):
     biznder.faults = [500]
     with Ledger.open(f"sqlite:{tmp_path}/ledger.db") as ledger:
         assert await webhook.send_metrics_to_backend("q2", METRICS, "query")
-        wait_for(lambda: len(biznder.taken) == 1 and ledger.letters("sent"))
+        biznder.wait_for(lambda: len(biznder.taken) == 1 and ledger.letters("sent"))
         assert json.loads(biznder.taken[0][1])["metrics"] == {**METRICS, **DERIVED}
         webhook.start_sender(ledger).stop()
 

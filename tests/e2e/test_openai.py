@@ -409,7 +409,7 @@ def test_uninstrument_puts_back_the_very_objects():
 
 
 def test_an_observer_that_does_not_exist_is_refused():
-    with pytest.raises(ValueError, match="no observer for 'closedai'; the observers are openai"):
+    with pytest.raises(ValueError, match=r"no observer for 'closedai'; the observers are .*openai"):
         ragmeter.instrument("closedai")
 
 

@@ -7,7 +7,7 @@ import stat
 import subprocess
 import sys
 import time
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 
 import pytest
@@ -143,6 +143,21 @@ def test_what_is_pruned_stays_in_the_rollups(ledger):
     assert list(ledger.calls()) == []
     assert ledger.usage()[0]["calls"] == 30
     assert ledger.verify() == (0, [])
+
+
+def test_old_calls_are_pruned_from_the_command_line(tmp_path, capsys):
+    url = f"sqlite:{tmp_path}/ledger.db"
+    with Ledger.open(url) as ledger:
+        put(ledger, ({"model": "m"}, {"input_tokens": 1}))
+    tomorrow = (datetime.now(timezone.utc) + timedelta(days=1)).isoformat()
+    assert main(["prune", "90d", "--ledger", url]) == 0
+    assert main(["prune", tomorrow, "--ledger", url]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "0 calls removed; their sums stay",
+        "1 call removed; their sums stay",
+    ]
+    assert main(["prune", "soon", "--ledger", url]) == 2
+    assert Ledger.open(url, attach=False).usage()[0]["calls"] == 1
 
 
 def test_verify_finds_a_rollup_that_was_tampered_with(database, tmp_path, capsys, tamper):
@@ -301,6 +316,28 @@ def test_the_environment_names_the_ledger(tmp_path):
     subprocess.run([sys.executable, "-c", code], env={**os.environ, "RAGMETER_LEDGER": url}, check=True)
     assert Ledger.open(url, attach=False).usage()[0]["usage"]["total_tokens"] == 7
     assert list((tmp_path / "ledger.db-spool").glob("*")) == []
+
+
+def test_a_host_that_is_told_to_end_flushes(tmp_path):
+    url = f"sqlite:{tmp_path}/ledger.db"
+    host = (
+        "import asyncio, signal, ragmeter\n"
+        "async def serve():\n"
+        "    over = asyncio.Event()\n"
+        "    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, over.set)\n"
+        "    for _ in range(20_000): ragmeter.record_tokens(1, 1, 'm')\n"
+        "    print('ready', flush=True)\n"
+        "    await over.wait()\n"
+        "    ragmeter.record_tokens(1, 1, 'last')\n"
+        "asyncio.run(serve())\n"
+    )
+    environment = {**os.environ, "RAGMETER_LEDGER": url, "RAGMETER_EXIT_TIMEOUT": "60"}
+    with subprocess.Popen([sys.executable, "-c", host], env=environment, stdout=subprocess.PIPE) as process:
+        assert process.stdout.readline() == b"ready\n"
+        process.terminate()
+        assert process.wait(60) == 0
+    calls = {row["model"]: row["calls"] for row in Ledger.open(url, attach=False).usage(by=["model"])}
+    assert calls == {"m": 20_000, "last": 1}
 
 
 def test_a_report_is_a_table_json_csv_or_a_picture(tmp_path, capsys):

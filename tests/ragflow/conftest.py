@@ -7,10 +7,14 @@ from types import SimpleNamespace
 
 import pytest
 
+import ragmeter
 from ragmeter import ragflow
 from ragmeter.testing import StubServer
 
+from .kit import Kit
+
 HOST = Path(__file__).with_name("host")
+collect_ignore = ["real"]  # needs a checkout: `make test-ragflow`
 PACKAGES = ("agent", "api", "common", "rag")
 
 
@@ -31,6 +35,7 @@ def import_host():
         "tools": "agent.tools.base",
         "canvas": "agent.canvas",
         "canvas_service": "api.db.services.canvas_service",
+        "dialog_service": "api.db.services.dialog_service",
     }
     return SimpleNamespace(**{name: importlib.import_module(page) for name, page in pages.items()})
 
@@ -55,3 +60,18 @@ def stub_server():
 def server(stub_server):
     stub_server.reset()
     return stub_server
+
+
+@pytest.fixture(params=["installed first", "imported first"])
+def kit(request, host_path, server):
+    runs = []
+    if request.param == "imported first":
+        host = import_host()
+        ragflow.install(runs=True, on_run=runs.append, keep_calls=50)
+    else:
+        ragflow.install(runs=True, on_run=runs.append, keep_calls=50)
+        host = import_host()
+    before = ragmeter.health()["errors"]
+    kit = Kit(host, server, runs)
+    yield kit
+    assert ragmeter.health()["errors"] - before == kit.errors

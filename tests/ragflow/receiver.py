@@ -7,6 +7,8 @@ from threading import Thread
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+PROJECT = {"id": "p", "name": "p", "metadata": {}, "organization": {"id": "o", "name": "o"}}
+
 
 class Receiver:
     def __init__(self):
@@ -23,7 +25,7 @@ class Receiver:
                 self.answer(b"")
 
             def do_GET(self):
-                self.answer(json.dumps({"data": [{"id": "p", "name": "p", "metadata": {}}]}).encode())
+                self.answer(json.dumps({"data": [PROJECT]}).encode())
 
             def answer(self, body):
                 self.send_response(200)

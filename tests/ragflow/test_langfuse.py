@@ -11,8 +11,8 @@ from ragmeter.export.langfuse import LangfuseExporter
 from ragmeter.testing import Fault
 
 from .conftest import import_host
+from .kit import Kit, chat, history
 from .receiver import Receiver
-from .test_runs import Kit, chat, history
 
 
 @pytest.fixture(scope="module")
@@ -122,6 +122,20 @@ async def test_a_generation_is_ended_when_the_client_leaves_a_stream(kit, client
     client.flush()
     (one,) = receiver.generations()
     assert one["usage"]["input"] > 0
+
+
+async def test_d19_a_chat_is_one_generation(kit, client, receiver):
+    keys = {"public_key": "pk", "secret_key": "sk", "base_url": receiver.url}
+    async for _ in kit.host.dialog_service.async_chat(kit.bundle(langfuse=client), history(), **keys):
+        pass
+    client.flush()
+    (one,) = receiver.generations()
+    assert one["usage"]["total"] == total_of(kit.server.bills[0])
+    chat_span = next(span for span in receiver.spans if span["name"] == "chat")
+    assert chat_span["langfuse.observation.type"] == "span"
+    assert chat_span["trace"] == one["trace"]
+    assert chat_span["langfuse.observation.output"]
+    assert "langfuse.observation.usage_details" not in chat_span
 
 
 def test_the_exporter_sends_calls_of_any_host(client, receiver):

@@ -5,10 +5,10 @@ What is to be sent waits in the ledger's outbox, in the same database as the cal
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from ragmeter._native import SenderCore, post_once
 from ragmeter.ledger import current_ledger
@@ -22,9 +22,12 @@ if TYPE_CHECKING:
 __all__ = [
     "announce",
     "deliver",
+    "destinations",
+    "is_configured",
     "send_metrics_to_backend",
     "send_query_metrics",
     "send_upload_metrics",
+    "send_when_used",
     "start_sender",
 ]
 
@@ -35,7 +38,7 @@ _COUNTS = (
     "output_rejected_prediction_tokens", "call_count",
 )  # fmt: skip
 
-_senders: dict[tuple[int, tuple[Any, ...]], SenderCore] = {}
+_senders: WeakKeyDictionary[Ledger, dict[tuple[Any, ...], SenderCore]] = WeakKeyDictionary()
 _said: set[str] = set()
 
 
@@ -57,6 +60,11 @@ def complete(metrics: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def is_configured() -> bool:
+    """Return whether the environment names a backend to send to."""
+    return bool(os.environ.get("BIZNDER_API_BASE_URL") or os.environ.get("RAGMETER_WEBHOOK_URL"))
+
+
 def _destinations() -> list[tuple[str, str, str | None, str | None]]:
     """Return name, URL, bearer token and secret of those who are configured; what is missing is said once."""
     found: list[tuple[str, str, str | None, str | None]] = []
@@ -71,6 +79,11 @@ def _destinations() -> list[tuple[str, str, str | None, str | None]]:
     if not found:
         _say_once("no backend is configured (BIZNDER_API_BASE_URL, RAGMETER_WEBHOOK_URL); usage is not sent")
     return found
+
+
+def destinations() -> list[str]:
+    """Return the names of the backends that are configured."""
+    return [name for name, *_ in _destinations()]
 
 
 def _say_once(text: str) -> None:
@@ -97,11 +110,31 @@ def start_sender(
     found = tuple(_destinations() if destinations is None else destinations)
     if not found:
         return None
-    key = (id(ledger), (found, tuple(sorted(patience.items()))))
-    if key not in _senders:
-        _senders[key] = SenderCore(ledger, list(found), **patience)
-    _senders[key].start()
-    return _senders[key]
+    sender = _sender(ledger, found, patience)
+    sender.start()
+    return sender
+
+
+def send_when_used(ledger: Ledger) -> None:
+    """Have what waits in the outbox of `ledger` sent from the first call on that a process records.
+
+    So what a process leaves behind is sent by the next one. Does nothing if nobody is configured.
+
+    Raises:
+        ValueError: The configured secret is not `whsec_` and base64.
+    """
+    if is_configured():
+        found = tuple(_destinations())
+        if found:
+            _sender(ledger, found, {}).start_when_used()
+
+
+def _sender(ledger: Ledger, destinations: tuple[Any, ...], patience: Mapping[str, float]) -> SenderCore:
+    """Return the sender for these, one for each ledger and way to send."""
+    known, key = _senders.setdefault(ledger, {}), (destinations, *sorted(patience.items()))
+    if key not in known:
+        known[key] = SenderCore(ledger, list(destinations), **patience)
+    return known[key]
 
 
 def _body(destination: str, track_id: str, metrics: Mapping[str, Any], operation_type: str) -> str:
@@ -168,6 +201,8 @@ async def send_metrics_to_backend(track_id: str, metrics: Mapping[str, Any], ope
     """
     if current_ledger() is not None:
         return bool(deliver(track_id, metrics, operation_type))
+    import asyncio  # 50 ms, for those who await
+
     try:
         destinations = _destinations()
         answers = [

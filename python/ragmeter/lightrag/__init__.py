@@ -9,7 +9,8 @@
 Not here: what the provider's answers mean (the observers see those).
 """
 
-from ragmeter.lightrag.hooks import install, uninstall
+from ragmeter.lightrag.metering import install, uninstall
+from ragmeter.lightrag.server import instrument_server, uninstrument_server
 from ragmeter.lightrag.tracker import TokenTracker
 from ragmeter.lightrag.wrapper import TokenTrackingLightRAG, create_tracked_lightrag, track_lightrag_operations
 
@@ -18,6 +19,8 @@ __all__ = [
     "TokenTrackingLightRAG",
     "create_tracked_lightrag",
     "install",
+    "instrument_server",
     "track_lightrag_operations",
     "uninstall",
+    "uninstrument_server",
 ]

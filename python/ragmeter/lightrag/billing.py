@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from typing import TYPE_CHECKING, Any
 
+from ragmeter.lightrag.metering import documents_of
 from ragmeter.lightrag.tracker import metrics, metrics_of
 from ragmeter.meter import guard
 
@@ -13,7 +15,7 @@ if TYPE_CHECKING:
 
     from ragmeter._native import Run
 
-__all__ = ["bill", "bill_after"]
+__all__ = ["bill", "bill_after", "bill_upload"]
 
 _BACKENDS = ("BIZNDER_API_BASE_URL", "RAGMETER_WEBHOOK_URL")
 
@@ -43,8 +45,20 @@ def bill(run: Run, name: str) -> None:
             deliver(track_id or run.id, metrics_of(by_kind), "upload")
 
 
-def bill_after(answer: Any, run: Run, name: str) -> Any:
-    """Send the usage of an operation now, or when the stream that it answered with is over; returns the answer."""
+def bill_upload(track_id: str, found: dict[str, Any]) -> None:
+    """Send the metrics object of an upload. Never raises."""
+    if _configured():
+        with guard("sending usage of LightRAG"):
+            from ragmeter.export.webhook import deliver
+
+            deliver(track_id, found, "upload")
+
+
+def bill_after(answer: Any, run: Run, name: str, rag: Any) -> Any:
+    """Send the usage of an operation of `rag` when it is over; returns the answer.
+
+    That is now, or when the stream that it answered with ends, or when the documents are done that it enqueued.
+    """
     if not _configured():
         return answer
     with guard("sending usage of LightRAG"):
@@ -54,7 +68,11 @@ def bill_after(answer: Any, run: Run, name: str) -> Any:
         if isinstance(inner, dict) and hasattr(inner.get("response_iterator"), "__aiter__"):
             inner["response_iterator"] = _streamed(inner["response_iterator"], run, name)
             return answer
-        bill(run, name)
+        documents = documents_of(rag)
+        if documents is None:
+            bill(run, name)
+        else:
+            documents.when_over(run, functools.partial(bill, run, name))
     return answer
 
 

@@ -11,7 +11,6 @@ import weakref
 from typing import TYPE_CHECKING, Any
 
 from ragmeter._native import Scope, count_tokens, current_scope
-from ragmeter.context import within
 from ragmeter.meter import guard
 
 if TYPE_CHECKING:
@@ -26,16 +25,13 @@ _LABELS = ("document", "track_id", "file_path")
 
 
 class Owners:
-    """The owners of the texts that wait to be embedded in one LightRAG."""
+    """The owners of the texts that wait to be embedded in one LightRAG: the scope that each was written in."""
 
     def __init__(self) -> None:
-        self._of: dict[str, dict[str, str]] = {}
+        self._of: dict[str, Scope] = {}
 
     def plan(self, rag: Any, patches: Patches) -> None:
-        """Plan to watch documents come and rows enter the buffers of `rag`."""
-        if hasattr(rag, "process_single_document"):
-            own = type(rag).process_single_document
-            patches.plan(rag, "process_single_document", _document_scope(weakref.ref(rag), own))
+        """Plan to watch rows enter the buffers of `rag`."""
         for name in _STORAGES:
             storage = getattr(rag, name, None)
             if storage is not None:
@@ -44,62 +40,64 @@ class Owners:
     def _upsert(self, storage_ref: weakref.ref[Any], own: Callable[..., Any]) -> Callable[..., Any]:
         async def upsert(data: dict[str, dict[str, Any]], *args: Any, **kwargs: Any) -> Any:
             with guard("noting whose a row is"):
-                labels = _current_labels()
+                scope = current_scope()
                 for row in data.values():
                     content = row.get("content")
                     if isinstance(content, str):
-                        self._note(content, labels)
+                        self._note(content, _with_document_of(row, scope))
             return await own(storage_ref(), data, *args, **kwargs)
 
         return upsert
 
-    def _note(self, text: str, labels: dict[str, str]) -> None:
-        if labels:
-            self._of[text] = labels
+    def _note(self, text: str, scope: Scope | None) -> None:
+        if scope is not None:
+            self._of[text] = scope
         else:
             self._of.pop(text, None)
 
-    def shares(self, texts: Sequence[str]) -> list[tuple[dict[str, str], int]] | None:
-        """Divide an embedding call among the owners of its texts, by the tokens of each; None where it has one."""
+    def shares(self, texts: Sequence[str], **labels: str) -> list[tuple[dict[str, str], int, Scope | None]] | None:
+        """Divide an embedding call among the owners of its texts, by the tokens of each; None where it has one.
+
+        Args:
+            texts: What is embedded.
+            **labels: Labels of every share besides those of its owner.
+        """
         if not self._of:
             return None
-        around = _current_labels()
+        around = current_scope()
         owners = [self._of.get(text, around) for text in texts]
-        if all(owner == around for owner in owners):
+        here = _key(around)
+        if all(owner is around or _key(owner) == here for owner in owners):
             return None
-        weights: dict[tuple[str | None, ...], tuple[dict[str, str], int]] = {}
+        shares: dict[Any, tuple[dict[str, str], int, Scope | None]] = {}
         for text, owner in zip(texts, owners, strict=True):
-            key = tuple(owner.get(name) for name in _LABELS)
-            weights[key] = (owner, weights.get(key, (owner, 0))[1] + count_tokens(text))
-        return list(weights.values())
+            key = _key(owner)
+            weight = shares[key][1] if key in shares else 0
+            shares[key] = (labels, weight + count_tokens(text), owner)
+        return list(shares.values())
 
-    def noted(self, texts: Sequence[str]) -> dict[str, dict[str, str]]:
+    def noted(self, texts: Sequence[str]) -> dict[str, Scope]:
         """Return who owns which of `texts`, to be forgotten when they are embedded."""
         return {text: self._of[text] for text in texts if text in self._of}
 
-    def forget(self, noted: dict[str, dict[str, str]]) -> None:
+    def forget(self, noted: dict[str, Scope]) -> None:
         """Forget texts that have been embedded, unless another document has written the same text meanwhile."""
         for text, owner in noted.items():
             if self._of.get(text) is owner:
                 del self._of[text]
 
 
-def _current_labels() -> dict[str, str]:
-    scope = current_scope()
+def _key(scope: Scope | None) -> Any:
+    """What tells owners apart."""
     if scope is None:
-        return {}
+        return None
     labels = scope.labels
-    return {name: labels[name] for name in _LABELS if name in labels}
+    return (scope.run, *(labels.get(name) for name in _LABELS))
 
 
-def _document_scope(rag_ref: weakref.ref[Any], own: Callable[..., Any]) -> Callable[..., Any]:
-    """Wrap the processing of one document: its calls carry its labels."""
-
-    async def process_single_document(*args: Any, **kwargs: Any) -> Any:
-        status = kwargs.get("status_doc")
-        labels = {name: getattr(status, name, None) for name in ("track_id", "file_path")}
-        scope = Scope(None, current_scope(), document=kwargs.get("doc_id"), **labels)
-        with within(scope):
-            return await own(rag_ref(), *args, **kwargs)
-
-    return process_single_document
+def _with_document_of(row: dict[str, Any], scope: Scope | None) -> Scope | None:
+    """Add what a row says of its document, where nobody else has said it: chunks that users bring along."""
+    document = row.get("full_doc_id")
+    if not document or (scope is not None and "document" in scope.labels):
+        return scope
+    return Scope(None, scope, document=document, file_path=row.get("file_path") or None)

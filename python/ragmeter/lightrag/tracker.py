@@ -38,7 +38,8 @@ def metrics(run: Run) -> dict[str, Any]:
     """Return the metrics object of a run, in LightRAG's and OpenAI's field names.
 
     The counts of prompt and completion are those of model calls alone; embeddings and reranks stand beside them. A
-    count that no provider gave is 0 here; `origin` says whether every call was `reported`, and if not, how many were
+    count that no provider gave is 0 here; `cache_hits` and `saved_tokens` are what LightRAG's own cache of answers
+    spared, and no part of the others; `origin` says whether every call was `reported`, and if not, how many were
     estimated or unknown stands beside it.
     """
     return metrics_of(run.by("operation", "model"))
@@ -64,6 +65,8 @@ def metrics_of(by_kind: dict[Any, RunTotals]) -> dict[str, Any]:
         "embedding_calls": embeddings.calls if embeddings is not None else 0,
         "rerank_tokens": (reranks.usage.input_tokens or 0) if reranks is not None else 0,
         "rerank_calls": reranks.calls if reranks is not None else 0,
+        "cache_hits": whole.cache_hits if whole is not None else 0,
+        "saved_tokens": whole.saved_tokens if whole is not None else 0,
         "origin": "reported" if whole is None or whole.reported_calls == whole.calls else "partly_estimated",
         "estimated_calls": whole.estimated_calls if whole is not None else 0,
         "unknown_calls": whole.unknown_calls if whole is not None else 0,

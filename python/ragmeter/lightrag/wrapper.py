@@ -7,16 +7,19 @@ import inspect
 from typing import TYPE_CHECKING, Any
 
 from ragmeter.context import run
+from ragmeter.lightrag import anything
 from ragmeter.lightrag.billing import bill, bill_after
-from ragmeter.lightrag.hooks import held
+from ragmeter.lightrag.metering import documents_of, held
 from ragmeter.lightrag.tracker import TokenTracker, listener_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ragmeter._native import Run
+
 __all__ = ["TokenTrackingLightRAG", "create_tracked_lightrag", "track_lightrag_operations"]
 
-OPERATIONS = frozenset({
+OPERATIONS = anything.OPERATIONS | frozenset({
     "insert", "insert_custom_chunks", "insert_custom_kg", "query", "query_data", "query_llm",
     "delete_by_doc_id", "delete_by_entity", "delete_by_relation",
     "create_entity", "create_relation", "edit_entity", "edit_relation", "merge_entities",
@@ -85,11 +88,11 @@ class TokenTrackingLightRAG:
             async def operation(*args: Any, **kwargs: Any) -> Any:
                 with held(self._rag), run(name, listeners=[listener_of(self._tracker)]) as current:
                     try:
-                        answer = await method(*args, **kwargs)
+                        answer = await getattr(self._rag, name)(*args, **kwargs)
                     except BaseException:
                         bill(current, name)
                         raise
-                return bill_after(answer, current, name)
+                return bill_after(answer, current, name, self._rag)
 
         else:
 
@@ -97,11 +100,11 @@ class TokenTrackingLightRAG:
             def operation(*args: Any, **kwargs: Any) -> Any:
                 with held(self._rag), run(name, listeners=[listener_of(self._tracker)]) as current:
                     try:
-                        answer = method(*args, **kwargs)
+                        answer = getattr(self._rag, name)(*args, **kwargs)
                     except BaseException:
                         bill(current, name)
                         raise
-                return bill_after(answer, current, name)
+                return bill_after(answer, current, name, self._rag)
 
         return operation
 
@@ -114,16 +117,26 @@ class track_lightrag_operations:  # noqa: N801 - reads as a verb
     Args:
         rag: The LightRAG to meter.
         token_tracker: Where to count; a new `TokenTracker` if not given.
+        wait: At the end of the block, wait until the documents that were enqueued in it are done: an insert into a
+            busy LightRAG returns at once, and another one works on its documents. With `async with` only.
     """
 
-    def __init__(self, rag: Any, token_tracker: Any = None) -> None:
+    def __init__(self, rag: Any, token_tracker: Any = None, *, wait: bool = False) -> None:
+        self._wait = wait
+        self._current: Run | None = None
         self._tracked = TokenTrackingLightRAG(rag, token_tracker)
         self._held = held(self._tracked._rag)
         self._run = run("lightrag", listeners=[listener_of(self._tracked.get_token_tracker())])
 
     def __enter__(self) -> TokenTrackingLightRAG:
+        if self._wait:
+            msg = "track_lightrag_operations(wait=True) can wait in `async with` only"
+            raise TypeError(msg)
+        return self._enter()
+
+    def _enter(self) -> TokenTrackingLightRAG:
         self._held.__enter__()
-        self._run.__enter__()
+        self._current = self._run.__enter__()
         return self._tracked
 
     def __exit__(self, *exc_info: object) -> None:
@@ -131,10 +144,16 @@ class track_lightrag_operations:  # noqa: N801 - reads as a verb
         self._held.__exit__(*exc_info)
 
     async def __aenter__(self) -> TokenTrackingLightRAG:
-        return self.__enter__()
+        return self._enter()
 
-    async def __aexit__(self, *exc_info: object) -> None:
-        self.__exit__(*exc_info)
+    async def __aexit__(self, kind: type[BaseException] | None, *exc_info: object) -> None:
+        try:
+            rag = self._tracked._rag
+            documents = documents_of(rag)
+            if self._wait and kind is None and documents is not None and self._current is not None:
+                await documents.over(self._current, rag.doc_status)
+        finally:
+            self.__exit__(kind, *exc_info)
 
 
 def create_tracked_lightrag(*args: Any, token_tracker: Any = None, **kwargs: Any) -> TokenTrackingLightRAG:

@@ -10,7 +10,7 @@ from ragmeter.messages import count_message_tokens
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["estimate", "estimate_chat", "estimate_texts"]
+__all__ = ["estimate", "estimate_chat", "estimate_texts", "unfinished"]
 
 
 def estimate(operation: str | None, request: Mapping[str, Any], delivered: str | None) -> Usage:
@@ -47,6 +47,23 @@ def estimate_chat(sent: Sequence[str | None], delivered: str | None, model: str 
     """
     texts = [text for text in sent if text]
     return _usage(_count(texts, model) + 3 * len(texts) + 3 if texts else None, delivered, model)
+
+
+def unfinished(said: Usage, guess: Usage) -> Usage:
+    """Return the usage of an answer that broke off: what the provider had said so far, but no less than was delivered.
+
+    It says its input at once and its output as it goes; what it bills in the end nobody knows.
+    """
+    outputs = [count for count in (said.output_tokens, guess.output_tokens) if count is not None]
+    parts = ("cache_read_tokens", "cache_write_tokens", "input_audio_tokens", "reasoning_tokens")
+    return Usage(
+        origin="estimated",
+        model=said.model,
+        response_id=said.response_id,
+        input_tokens=said.input_tokens if said.input_tokens is not None else guess.input_tokens,
+        output_tokens=max(outputs) if outputs else None,
+        **{part: getattr(said, part) for part in parts if getattr(said, part) is not None},
+    )
 
 
 def _usage(sent: int | None, delivered: str | None, model: str | None) -> Usage:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from ragmeter._native import Usage, current_scope, record
 from ragmeter.meter import guard
-from ragmeter.observe.estimate import estimate
+from ragmeter.observe.estimate import estimate, unfinished
+from ragmeter.observe.failure import may_be_billed
 from ragmeter.witness import open_call
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ["Exchange"]
+__all__ = ["Exchange", "under_way"]
+
+under_way: ContextVar[Exchange | None] = ContextVar("ragmeter_exchange", default=None)
+"""The exchange whose request is being sent here: what is sent below, by the SDK's own HTTP client, is the same call."""
 
 
 class Exchange:
@@ -21,20 +26,28 @@ class Exchange:
     The scope is the one in force where the request is made: a stream that is read elsewhere, or later, is paid by
     whoever asked for it. Where a quota guards the scope, making one reserves what the request may cost, and raises
     `QuotaError` if there is no room for it.
+
+    Args:
+        operation: What is asked for: `chat`, `embeddings`, `rerank`, …
+        model: Model that is asked.
+        provider: Who is asked, None if that is not known.
+        request: Returns the request in OpenAI's shape, for the estimate where the provider says nothing.
     """
 
-    __slots__ = ("_call", "_hold", "_over", "_scope", "_shares", "labels", "leave", "request")
+    __slots__ = ("_call", "_hold", "_lost", "_over", "_request", "_scope", "_shares", "labels", "leave")
 
-    def __init__(self, operation: str, request: Mapping[str, Any], provider: str | None) -> None:
-        model = request.get("model")
-        self.request = request
+    def __init__(
+        self, operation: str, model: Any, provider: str | None, request: Callable[[], Mapping[str, Any]]
+    ) -> None:
         self.labels: dict[str, Any] = {
             "operation": operation,
             "provider": provider,
             "model": model if isinstance(model, str) else None,
         }
+        self._request = request
         self._scope = current_scope()
         self._over = False
+        self._lost: BaseException | None = None
         self.leave: Callable[[], None] | None = None
         """Ends the exchange with what has come so far; for a stream whose reader is gone and that nobody closes."""
         self._call = call = open_call()
@@ -43,22 +56,33 @@ class Exchange:
             call.observed = True
             call.exchanges.append(self)
             self._shares = call.shares
+            if "attempt" in call.labels:
+                self.labels["attempt"] = call.labels["attempt"]
         quota = self._scope.quota if self._scope is not None else None
         self._hold = quota.admit(self._scope, self.labels, request, call and call.hand_over()) if quota else None
 
-    def over(self, usage: Usage | None, delivered: str | None = None) -> None:
+    @property
+    def operation(self) -> str:
+        """What is asked for."""
+        operation: str = self.labels["operation"]
+        return operation
+
+    def over(self, usage: Usage | None, delivered: str | None = None, *, whole: bool = True) -> None:
         """Record the answer. Only the first word counts; a later one is ignored.
 
         Args:
             usage: What the provider said, None if nothing.
             delivered: Text that reached the caller, for the estimate where the provider said nothing. None if there
                 was an answer whose text is not known.
+            whole: Whether the answer came to its end; of one that did not, the provider has not said all.
         """
         if self._over:
             return
-        self._over = True
+        self._over, self._lost = True, None
         if usage is None or (usage.input_tokens is None and usage.output_tokens is None):
-            usage = estimate(self.labels["operation"], self.request, delivered)
+            usage = estimate(self.operation, self._request(), delivered)
+        elif not whole:
+            usage = unfinished(usage, estimate(self.operation, {"input": ()}, delivered))
         labels = dict(self.labels)
         if usage.model is not None:
             labels["model"] = None  # the model that answered is better than the one that was asked
@@ -68,6 +92,21 @@ class Exchange:
         if self._hold is not None:
             self._hold.settle(usage)
 
+    def failed(self, exc: BaseException) -> None:
+        """Learn that an attempt ended with an error: it may be billed, and then nobody knows how much.
+
+        An error that is reported twice, by an attempt and by the request that it ends, counts once.
+        """
+        with guard("looking at an error"):
+            if self._over or exc is self._lost:
+                return
+            if may_be_billed(exc):
+                self._lost = exc
+                self.lost()
+            elif self._hold is not None:
+                self._hold.release()
+                self._hold = self._hold.bare()  # for the attempt that may follow
+
     def lost(self) -> None:
         """Record an attempt that was sent and whose answer never came: it may be billed, nobody knows how much."""
         with guard("recording a lost attempt"):
@@ -75,9 +114,3 @@ class Exchange:
             if self._hold is not None:
                 self._hold.settle()  # as much as was reserved
                 self._hold = self._hold.bare()
-
-    def refused(self) -> None:
-        """Give back what was reserved: the provider has refused the request."""
-        with guard("releasing a reservation"):
-            if self._hold is not None:
-                self._hold.release()

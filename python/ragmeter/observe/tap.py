@@ -8,23 +8,27 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ragmeter._native import StreamFilter, extract_usage
+from ragmeter._native import StreamFilter, UsageStream
 from ragmeter.meter import guard
+from ragmeter.observe.watch import read
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
+    from typing import TypeAlias
 
     from ragmeter.observe.exchange import Exchange
 
-__all__ = ["tap"]
+    Reader: TypeAlias = "_Asked | _Events | _Body"
+
+__all__ = ["reader_of", "tap"]
 
 
-class _Events:
-    """Reads a stream of events; takes out what ragmeter's own wish for usage put in."""
+class _Asked:
+    """Reads a stream of events that ragmeter asked usage of, and takes out what that put in."""
 
-    def __init__(self, exchange: Exchange, swallow_usage: bool) -> None:
+    def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
-        self._filter = StreamFilter(swallow_usage=swallow_usage, keep_text=True)
+        self._filter = StreamFilter(swallow_usage=True, keep_text=True)
 
     def feed(self, chunk: bytes) -> bytes:
         return self._filter.feed(chunk)
@@ -32,8 +36,27 @@ class _Events:
     def rest(self) -> bytes:
         return self._filter.finish()
 
-    def over(self) -> None:
+    def over(self, *, whole: bool = False) -> None:  # noqa: ARG002 - what was asked for comes at the end
         self._exchange.over(self._filter.usage, self._filter.text)
+
+
+class _Events:
+    """Reads a stream of events, whatever its format, and passes it on as it is."""
+
+    def __init__(self, exchange: Exchange) -> None:
+        self._exchange = exchange
+        self._stream = UsageStream(api=exchange.operation, keep_text=True)
+
+    def feed(self, chunk: bytes) -> bytes:
+        self._stream.feed(chunk)
+        return chunk
+
+    def rest(self) -> bytes:
+        return b""
+
+    def over(self, *, whole: bool = False) -> None:
+        whole = whole or self._stream.done
+        self._exchange.over(self._stream.finish(), self._stream.text, whole=whole)
 
 
 class _Body:
@@ -50,8 +73,18 @@ class _Body:
     def rest(self) -> bytes:
         return b""
 
-    def over(self) -> None:
-        self._exchange.over(extract_usage(b"".join(self._chunks)))
+    def over(self, *, whole: bool = False) -> None:  # noqa: ARG002 - a body that breaks off is no JSON
+        read(self._exchange, b"".join(self._chunks))
+
+
+def reader_of(exchange: Exchange, *, events: bool, swallow_usage: bool = False) -> Reader:
+    """Return what reads the bytes of an answer.
+
+    `feed` returns those to pass on, `rest` those that were held back; `over` tells the exchange.
+    """
+    if swallow_usage:
+        return _Asked(exchange)
+    return _Events(exchange) if events else _Body(exchange)
 
 
 def tap(response: Any, exchange: Exchange, *, events: bool, swallow_usage: bool) -> None:
@@ -63,10 +96,10 @@ def tap(response: Any, exchange: Exchange, *, events: bool, swallow_usage: bool)
         events: Whether a stream of events was asked for.
         swallow_usage: Whether usage was asked for by ragmeter and is to be taken out again.
     """
-    reader = _Events(exchange, swallow_usage) if events else _Body(exchange)
+    reader = reader_of(exchange, events=events, swallow_usage=swallow_usage)
     if response.is_closed:
         reader.feed(response.content)
-        reader.over()
+        reader.over(whole=True)
     else:
         exchange.leave = reader.over
         _Tap(response, reader).install()
@@ -75,7 +108,7 @@ def tap(response: Any, exchange: Exchange, *, events: bool, swallow_usage: bool)
 class _Tap:
     """Stands between a response and whoever reads it."""
 
-    def __init__(self, response: Any, reader: _Events | _Body) -> None:
+    def __init__(self, response: Any, reader: Reader) -> None:
         self._response = response
         self._reader = reader
         self._iter_bytes, self._close = response.iter_bytes, response.close
@@ -98,6 +131,7 @@ class _Tap:
                 if out := self._rest() if chunk is None else self._feed(chunk):
                     yield out
                 if chunk is None:
+                    self._over(whole=True)
                     return
         finally:
             self._reading = False
@@ -113,6 +147,7 @@ class _Tap:
                 if out := self._rest() if chunk is None else self._feed(chunk):
                     yield out
                 if chunk is None:
+                    self._over(whole=True)
                     return
         finally:
             self._reading = False
@@ -138,6 +173,6 @@ class _Tap:
             return self._reader.rest()
         return b""
 
-    def _over(self) -> None:
+    def _over(self, *, whole: bool = False) -> None:
         with guard("reading a response"):
-            self._reader.over()
+            self._reader.over(whole=whole)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextvars
 import functools
 import inspect
-import weakref
 from typing import TYPE_CHECKING, Any
 
 from ragmeter._native import scope_variable
 from ragmeter.context import within
 from ragmeter.meter import QuotaError, guard
 from ragmeter.ragflow.calls import OPERATIONS, BundleCall, bundle_call
+from ragmeter.ragflow.component import owners
 from ragmeter.ragflow.drive import drive, drive_sync
 from ragmeter.ragflow.generations import Generations
 from ragmeter.witness import call_variable
@@ -21,10 +21,7 @@ if TYPE_CHECKING:
 
     from ragmeter.ragflow.hooks import Hooks
 
-__all__ = ["install_bundle", "install_model", "owners"]
-
-owners: weakref.WeakKeyDictionary[Any, dict[str, str]] = weakref.WeakKeyDictionary()
-"""Bundle: labels of the component that it belongs to."""
+__all__ = ["install_bundle", "install_model"]
 
 
 def install_bundle(hooks: Hooks, bundle: Any) -> None:

@@ -43,6 +43,7 @@ class _Generation:
 
     def __init__(self, generation: Any) -> None:
         self._generation = generation
+        self._end_arguments: tuple[Any, Any] = ((), {})
         self._ended = False
 
     def __getattr__(self, name: str) -> Any:
@@ -57,8 +58,6 @@ class _Generation:
     def end(self, *args: Any, **kwargs: Any) -> Any:
         self._end_arguments = (args, kwargs)
         return self
-
-    _end_arguments: tuple[Any, Any] = ((), {})
 
     def finish(self, call: BundleCall, exc: BaseException | None) -> None:
         if self._ended:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import importlib.util
 import inspect
+import sys
 from typing import TYPE_CHECKING, Any
 
 from ragmeter import arrival
 from ragmeter.observe import instrument, instrumented, uninstrument
 from ragmeter.ragflow import calls, threads
 from ragmeter.ragflow.bundle import install_bundle, install_model
-from ragmeter.ragflow.canvas import install_canvas, install_component, install_tools
+from ragmeter.ragflow.canvas import install_canvas
+from ragmeter.ragflow.component import install_component, install_tools
+from ragmeter.ragflow.dialog import install_dialog
+from ragmeter.ragflow.endpoint import install_agents, install_chats
 from ragmeter.ragflow.hooks import Hooks
-from ragmeter.ragflow.openai_door import install_openai
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -73,9 +77,21 @@ def _tools(module: ModuleType) -> None:
         install_tools(_replaced, module.LLMToolPluginCallSession)
 
 
-def _openai_door(module: ModuleType) -> None:
+def _dialog(module: ModuleType) -> None:
+    if callable(getattr(module, "Langfuse", None)):
+        install_dialog(_replaced, module)
+
+
+def _agents(module: ModuleType) -> None:
     if inspect.isasyncgenfunction(getattr(module, "completion_openai", None)):
-        install_openai(_replaced, module)
+        install_agents(_replaced, module)
+
+
+def _chats(_: ModuleType) -> None:
+    # RAGFlow loads its pages past the import system, while `api.apps` is imported.
+    page = sys.modules.get("api.apps.restful_apis.openai_api")
+    if all(callable(getattr(page, name, None)) for name in ("_stream_chat_completion_sse", "async_chat", "jsonify")):
+        install_chats(_replaced, page)
 
 
 _HOOKS = {
@@ -83,7 +99,9 @@ _HOOKS = {
     "rag.llm.chat_model": _models,
     "agent.component.base": _component,
     "agent.tools.base": _tools,
-    "api.db.services.canvas_service": _openai_door,
+    "api.apps": _chats,
+    "api.db.services.canvas_service": _agents,
+    "api.db.services.dialog_service": _dialog,
 }
 
 
@@ -95,7 +113,8 @@ def install(*, keep_calls: int = 0, on_run: Callable[[Any], object] | None = Non
 
     threads.install(_replaced)
     before = instrumented()
-    instrument()
+    if importlib.util.find_spec("openai") is not None:
+        instrument("openai")
     _observed.update(instrumented() - before)
     _canvas_hook.append(canvas)
     arrival.when_imported("agent.canvas", canvas)

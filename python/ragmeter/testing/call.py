@@ -45,6 +45,15 @@ class Call:
             return {}
         return {"usage": self.rule.usage if self.fault is Fault.BAD_USAGE else None}
 
+    def counts(self, counts: dict[str, int]) -> dict[str, Any]:
+        """The counts of an answer that has them among its other members, as the fault would have them."""
+        reported = self.report(counts).get("usage", {})
+        if isinstance(reported, Mapping) and self.fault is not Fault.BAD_USAGE:
+            return dict(reported)
+        wrong = list(reported.values()) if isinstance(reported, Mapping) else []
+        wrong = wrong or [None if isinstance(reported, Mapping) else reported]
+        return {name: wrong[number % len(wrong)] for number, name in enumerate(counts)}
+
     @property
     def honest(self) -> bool:
         """Whether the usage in the answer is the true one."""

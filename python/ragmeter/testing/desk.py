@@ -98,14 +98,18 @@ class Desk:
         if at.api == "response":
             return self._stored(at.name)
         body = _read(request.body)
-        if at.api == "embeddings":
-            return self._embed(request, request_id, at, body)
-        if at.api == "rerank":
-            return self._rerank(request, request_id, at, body)
-        return self._write(request, request_id, at, body)
+        answer = {"embeddings": self._embed, "rerank": self._rerank}.get(at.api, self._write)
+        if at.dialect is None:
+            return answer(request, request_id, at, body)
+        try:
+            return answer(request, request_id, at, at.dialect.read(request.path, body))
+        except RefusedError as refusal:
+            refusal.headers, refusal.body = at.dialect.refuse(refusal)
+            raise
 
     def _check_key(self, headers: Mapping[str, str]) -> None:
-        given = headers.get("api-key") or headers.get("authorization", "").removeprefix("Bearer ").strip()
+        named = (headers.get(name) for name in ("api-key", "x-api-key", "x-goog-api-key"))
+        given = next(filter(None, named), headers.get("authorization", "").removeprefix("Bearer ").strip())
         if self.settings.api_key is not None and given != self.settings.api_key:
             raise RefusedError.key(given)
 
@@ -129,9 +133,10 @@ class Desk:
         bill = self._bill(request, request_id, at, body, role="embedding", text=text)
         call = self._call(at, body, bill, text, request_id)
         bill.prompt_tokens = embeddings.tokens(found)
-        content = dump(embeddings.plain(call, found, self.settings.dimensions))
+        content = dump((at.dialect.embed if at.dialect else embeddings.plain)(call, found, self.settings.dimensions))
         self.ledger.write(bill)
-        return Reply(200, {}, content, bill=bill, counts=call.honest, rule=call.rule)
+        headers = at.dialect.headers(call, bill.prompt_tokens, 0) if at.dialect else {}
+        return Reply(200, headers, content, bill=bill, counts=call.honest, rule=call.rule)
 
     def _rerank(self, request: Request, request_id: str, at: Route, body: dict[str, Any]) -> Reply:
         found = rerank.texts(body)
@@ -139,7 +144,7 @@ class Desk:
         bill = self._bill(request, request_id, at, body, role="rerank", text=text)
         call = self._call(at, body, bill, text, request_id)
         bill.prompt_tokens = rerank.tokens(found)
-        content = dump(rerank.plain(call, found))
+        content = dump((at.dialect.rerank if at.dialect else rerank.plain)(call, found))
         self.ledger.write(bill)
         return Reply(200, {}, content, bill=bill, counts=call.honest, rule=call.rule)
 
@@ -171,15 +176,19 @@ class Desk:
         bill.accepted_prediction_tokens = made.accepted_prediction_tokens
         bill.rejected_prediction_tokens = made.rejected_prediction_tokens
         bill.text = made.text
-        api = responses if at.api == "responses" else chat
+        api = at.dialect or (responses if at.api == "responses" else chat)
         if at.api == "responses" and body.get("store", True):
             self.responses[call.id] = responses.plain(call, made)
             while len(self.responses) > KEPT_RESPONSES:
                 self.responses.popitem(last=False)
         self.ledger.write(bill)
         if not stream:
-            return Reply(200, {}, dump(api.plain(call, made)), bill=bill, counts=call.honest, rule=call.rule)
-        return Reply(200, {}, events=api.stream(call, made), bill=bill, rule=call.rule)
+            headers = at.dialect.headers(call, bill.prompt_tokens, bill.completion_tokens) if at.dialect else {}
+            said = api.plain(call, made)
+            content = said.encode() if isinstance(said, str) else dump(said)
+            return Reply(200, headers, content, bill=bill, counts=call.honest, rule=call.rule)
+        headers = {"content-type": at.dialect.STREAM_TYPE} if at.dialect else {}
+        return Reply(200, headers, events=api.stream(call, made), bill=bill, rule=call.rule)
 
     def _bill(
         self, request: Request, request_id: str, at: Route, body: Mapping[str, Any], *, role: str, text: str

@@ -42,7 +42,7 @@ def words(found: list[str | list[int]]) -> list[str]:
 def plain(call: Call, found: list[str | list[int]], dimensions: int) -> dict[str, Any]:
     """The body of the answer."""
     size = whole(call.body, "dimensions") or dimensions
-    packed = call.body.get("encoding_format") == "base64"
+    packed = "base64" in (call.body.get("encoding_format"), call.body.get("embedding_type"))  # OpenAI, Jina
     vectors = [] if call.fault is Fault.EMPTY else [embed(text, size) for text in words(found)]
     data = [
         {"object": "embedding", "index": index, "embedding": to_base64(vector) if packed else vector}

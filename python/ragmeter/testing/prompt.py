@@ -100,7 +100,9 @@ def passage(prompt: Prompt) -> str:
         text = message.text.rsplit("---Real Data---", 1)[-1]
         if found := FENCED.search(text) or BARE.search(text):
             return found.group(1).strip("` \n")
-    return prompt.last
+    # 1.4.8 and 1.4.9 gave it before the conversation.
+    found = FENCED.search(prompt.system.rsplit("---Real Data", 1)[-1])
+    return found.group(1).strip("` \n") if found else prompt.last
 
 
 def _message(message: Any) -> Message:

@@ -1,14 +1,17 @@
-"""Which API a path means: OpenAI's own paths and Azure's."""
+"""Which API a path means: OpenAI's own paths, Azure's, and those of the other dialects."""
 
 from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
+from ragmeter.testing.dialects import DIALECTS
 from ragmeter.testing.refusal import RefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from ragmeter.testing.dialects.dialect import Dialect
 
 APIS = {
     "/chat/completions": "chat",
@@ -27,6 +30,8 @@ class Route(NamedTuple):
     name: str = ""
     """The deployment, model or response named in the path."""
     azure: bool = False
+    dialect: Dialect | None = None
+    """Whose protocol it is, if it is not OpenAI's."""
 
 
 def route(method: str, path: str, query: Mapping[str, str]) -> Route:
@@ -35,6 +40,9 @@ def route(method: str, path: str, query: Mapping[str, str]) -> Route:
     Raises:
         RefusedError: 404 for a path that nobody serves, 405 for a wrong method.
     """
+    for dialect in DIALECTS:
+        if foreign := dialect.route(path):
+            return _post(method, path, foreign)
     if found := DEPLOYMENT.fullmatch(path):
         if "api-version" not in query or APIS.get(found.group(2), "rerank") == "rerank":
             raise RefusedError(404, "Resource not found", "not_found", code="404")

@@ -3,10 +3,11 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
+use mysql::error::tls::TlsError;
 use mysql::prelude::Queryable;
 use mysql::{Conn, Opts, OptsBuilder, SslOpts, Value};
 
-use super::{Cell, Store, literal};
+use super::{Cell, Store, literal, tls};
 use crate::error::{Error, Kind, Result};
 use crate::ledger::batch::{Batch, Row};
 use crate::ledger::dialect::Dialect;
@@ -21,6 +22,15 @@ pub(super) struct Mysql {
 impl From<mysql::Error> for Error {
     fn from(error: mysql::Error) -> Self {
         let mysql::Error::MySqlError(said) = &error else {
+            let cause: &(dyn std::error::Error + 'static) = match &error {
+                mysql::Error::TlsError(TlsError::Tls(error)) => error,
+                mysql::Error::IoError(error) => error,
+                mysql::Error::CodecError(error) => error,
+                other => other,
+            };
+            if let Some(distrust) = tls::distrust(cause) {
+                return distrust;
+            }
             return Self::new(Kind::Unavailable, error.to_string());
         };
         let kind = match said.code {
@@ -47,7 +57,9 @@ impl Mysql {
             .read_timeout(Some(Duration::from_secs(600)))
             .write_timeout(Some(Duration::from_secs(60)));
         let mut ssl = SslOpts::default();
-        if target.tls != Tls::Verify {
+        if target.tls == Tls::Verify {
+            tls::config(target)?; // the driver takes a file without a certificate for none to add
+        } else {
             ssl = ssl.with_danger_accept_invalid_certs(true).with_danger_skip_domain_validation(true);
         }
         if let Some(path) = &target.roots {

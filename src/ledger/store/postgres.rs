@@ -24,6 +24,9 @@ pub(super) struct Postgres {
 impl From<postgres::Error> for Error {
     fn from(error: postgres::Error) -> Self {
         let Some(db) = error.as_db_error() else {
+            if let Some(distrust) = tls::distrust(&error) {
+                return distrust;
+            }
             let text = std::error::Error::source(&error).map_or(error.to_string(), |why| format!("{error}: {why}"));
             return Self::new(Kind::Unavailable, text);
         };

@@ -26,12 +26,35 @@ pub(super) fn config(target: &Target) -> Result<ClientConfig> {
     match &target.roots {
         None => roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
         Some(path) => {
-            for certificate in CertificateDer::pem_file_iter(path).map_err(|error| invalid(&error))? {
-                roots.add(certificate.map_err(|error| invalid(&error))?).map_err(|error| invalid(&error))?;
+            let unreadable = |error: &dyn std::fmt::Display| {
+                Error::new(Kind::Invalid, format!("sslrootcert {} cannot be read: {error}", path.display()))
+            };
+            for certificate in CertificateDer::pem_file_iter(path).map_err(|error| unreadable(&error))? {
+                roots.add(certificate.map_err(|error| unreadable(&error))?).map_err(|error| unreadable(&error))?;
+            }
+            if roots.is_empty() {
+                return Err(unreadable(&"there is no certificate in it"));
             }
         }
     }
     Ok(builder.with_root_certificates(roots).with_no_client_auth())
+}
+
+/// What to say if the cause of `error` is that the server's certificate is not to be trusted. Trying again does not heal
+/// that.
+pub(super) fn distrust(error: &(dyn std::error::Error + 'static)) -> Option<Error> {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        let inner = inner.map_or(error, |inner| inner as &(dyn std::error::Error + 'static));
+        if let Some(rustls::Error::InvalidCertificate(why)) = inner.downcast_ref() {
+            let text =
+                format!("the server's certificate is not to be trusted ({why}); sslrootcert names whom to trust");
+            return Some(Error::new(Kind::Refused, text));
+        }
+        cause = inner.source();
+    }
+    None
 }
 
 /// Encrypts, whoever the server is; this is what `prefer` and `require` mean to PostgreSQL's own library.

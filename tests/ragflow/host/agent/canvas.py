@@ -8,8 +8,8 @@ from common.token_utils import langfuse_run_attrs, token_usage_sink
 
 
 class Canvas:
-    def __init__(self, id_, tenant_id, components):
-        self._id, self._tenant_id = id_, tenant_id
+    def __init__(self, components, tenant_id=None, task_id=None, canvas_id=None):
+        self._id, self._tenant_id, self.task_id, self.message_id = canvas_id, tenant_id, task_id or "t", "m"
         self.components = {name: {"obj": component} for name, component in components.items()}
         self.pool = ThreadPoolExecutor(max_workers=2)
 
@@ -30,6 +30,7 @@ class Canvas:
 
     async def _events(self):
         yield {"event": "workflow_started", "data": {}}
+        failed = False
         for name, item in self.components.items():
             component = item["obj"]
             yield {"event": "node_started", "data": {"component_id": name}}
@@ -41,13 +42,20 @@ class Canvas:
                     result = await component.in_a_thread()
             except Exception as exc:
                 yield {"event": "node_finished", "data": {"component_id": name, "error": str(exc)}}
-                return
+                failed = True
+                continue
+            if failed:  # the others of its batch are ended, then the run is
+                yield {"event": "node_finished", "data": {"component_id": name, "error": None}}
+                continue
             if inspect.isasyncgen(result):
                 async for piece in result:
                     yield {"event": "message", "data": {"content": piece}}
                 yield {"event": "message_end", "data": {}}
+            if result == "cancel":
+                raise RuntimeError("Task t has been canceled")
             if result == "ask the user":
                 yield {"event": "user_inputs", "data": {"inputs": {}}}
                 return
             yield {"event": "node_finished", "data": {"component_id": name, "error": None}}
-        yield {"event": "workflow_finished", "data": {"usage": dict(self._run_token_usage)}}
+        if not failed:
+            yield {"event": "workflow_finished", "data": {"usage": dict(self._run_token_usage)}}

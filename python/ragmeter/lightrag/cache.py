@@ -1,0 +1,135 @@
+"""Cache: the answers that LightRAG takes from its own cache, and what they would have cost.
+
+A call whose answer was not in the cache is remembered with what it cost, so that a later hit says exactly what it
+spared. LightRAG looks into the cache right before it calls, in the same task: whoever calls next there pays for what
+was looked for last. What was cached by another process, or long ago, is estimated from its texts.
+
+The provider's own caching of prompts is something else: those are `cached_tokens`.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+import threading
+from collections import OrderedDict
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ragmeter._native import record_cache_hit
+from ragmeter.meter import guard
+from ragmeter.observe.estimate import estimate_chat
+from ragmeter.observe.patch import Patches
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ragmeter.witness import OpenCall
+
+__all__ = ["hold", "release", "remember"]
+
+_MOST_REMEMBERED = 100_000
+"""Answers, of some 200 bytes each."""
+
+_MOST_MISSED = 4
+"""A question may look for its answer and then for its keywords. What is missed and never asked for must not pile up."""
+
+_ROLES = {"keywords": "keyword", "analysis": "vlm"}
+"""Roles of LightRAG's types of cache, where the two differ."""
+
+_missed: ContextVar[tuple[str, ...]] = ContextVar("ragmeter_lightrag_missed", default=())
+_lock = threading.RLock()
+
+
+class _Paid(NamedTuple):
+    tokens: int
+    role: str | None
+    model: str | None
+
+
+_paid: OrderedDict[str, _Paid] = OrderedDict()
+
+
+class _Watch:
+    """The watch over LightRAG's cache, kept up for as long as some LightRAG is metered: it is one for all of them."""
+
+    def __init__(self) -> None:
+        self.holders = 0
+        self.patches: Patches | None = None
+
+
+_watch = _Watch()
+
+
+def hold() -> None:
+    """Watch LightRAG's cache until as many `release` have come."""
+    with _lock:
+        if _watch.holders == 0:
+            if _watch.patches is None or not _watch.patches.fit():
+                _watch.patches = _plan()
+            _watch.patches.apply()
+        _watch.holders += 1
+
+
+def release() -> None:
+    """Take back one `hold`."""
+    with _lock:
+        _watch.holders -= 1
+        if _watch.holders == 0 and _watch.patches is not None:
+            _watch.patches.undo()
+
+
+def remember(call: OpenCall, role: str) -> Callable[[], None]:
+    """Return what is to be called when a model call has ended well: it remembers what the missed answer has cost."""
+    missed = _missed.get()
+    if not missed:
+        return lambda: None
+    _missed.set(missed[:-1])
+
+    def done() -> None:
+        if not call.heard:
+            return
+        tokens = sum(usage.total_tokens or 0 for usage in call.heard)
+        with _lock:
+            _paid[missed[-1]] = _Paid(tokens, role, call.heard[-1].model)
+            if len(_paid) > _MOST_REMEMBERED:
+                _paid.popitem(last=False)
+
+    return done
+
+
+def _plan() -> Patches:
+    """Plan to stand in for `handle_cache` in every module of LightRAG that has it."""
+    patches = Patches()
+    own = getattr(sys.modules.get("lightrag.utils"), "handle_cache", None)
+    if own is not None:
+        watched = _watched(own)
+        for name, module in list(sys.modules.items()):
+            if name.partition(".")[0] == "lightrag" and vars(module).get("handle_cache") is own:
+                patches.plan(module, "handle_cache", watched)
+    return patches
+
+
+def _watched(own: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(own)
+    async def handle_cache(storage: Any, args_hash: str, prompt: str, *args: Any, **kwargs: Any) -> Any:
+        found = await own(storage, args_hash, prompt, *args, **kwargs)
+        with guard("noting what LightRAG's cache had"):
+            kind = kwargs.get("cache_type") or (args[1] if len(args) > 1 else None)
+            key = f"{id(storage)}:{args_hash}"
+            if not found or found[0] is None:
+                _missed.set((*_missed.get(), key)[-_MOST_MISSED:])
+            else:
+                _note(key, _ROLES.get(str(kind), kind), prompt, str(found[0]))
+        return found
+
+    return handle_cache
+
+
+def _note(key: str, role: str | None, prompt: str, answer: str) -> None:
+    with _lock:
+        paid = _paid.get(key)
+    estimated = paid is None
+    if paid is None:
+        paid = _Paid(estimate_chat([prompt], answer, None).total_tokens or 0, role, None)
+    record_cache_hit(paid.tokens, role=paid.role, operation="chat", model=paid.model, estimated=estimated)

@@ -1,0 +1,93 @@
+//! Calls: the single calls of a ledger, page by page.
+
+use super::Ledger;
+use super::query::{Filter, counts_of};
+use super::schema::column;
+use super::store::Cell;
+use crate::call::{Dim, Labels};
+use crate::error::{Error, Kind, Result};
+use crate::id::{Id, Micros};
+use crate::unit::Unit;
+use crate::usage::{Flags, Origin, Usage};
+
+/// One row of [`Ledger::calls`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct CallRow {
+    /// Unique together with the part.
+    pub id: Id,
+    /// 0, or which part it is of a call that several share.
+    pub part: u32,
+    /// When it was recorded.
+    pub at: Micros,
+    /// Innermost run around it.
+    pub run: Option<Id>,
+    /// 1 for the first try.
+    pub attempt: u32,
+    /// Who spent it.
+    pub labels: Labels,
+    /// What it cost.
+    pub usage: Usage,
+    /// What the provider said it cost, in picodollars.
+    pub cost: Option<i64>,
+    /// The provider's id of the answer.
+    pub response_id: Option<String>,
+}
+
+impl Ledger {
+    /// Single calls in order of their ids, that is of time: at most `limit` of those after `after`.
+    pub fn calls(&self, filter: &Filter, after: Option<(Id, u32)>, limit: usize) -> Result<Vec<CallRow>> {
+        self.read(true, |store| {
+            let dialect = store.dialect();
+            let id_at = |at: Micros| dialect.literal(u128::from(at / 1000) << 80);
+            let mut conditions = filter.labels(dialect);
+            if let Some(since) = filter.since {
+                conditions += &format!(" AND c.id >= {} AND c.at >= {since}", id_at(since));
+            }
+            if let Some(until) = filter.until {
+                conditions += &format!(" AND c.id < {} AND c.at < {until}", id_at(until + 1000));
+            }
+            if let Some((id, part)) = after {
+                let id = dialect.literal(id.0);
+                conditions += &format!(" AND c.id >= {id} AND (c.id > {id} OR c.part > {part})");
+            }
+            let labels: String = Dim::ALL.iter().map(|dim| format!(", l.{}", column(*dim))).collect();
+            let units: String = Unit::ALL.iter().map(|unit| format!(", c.{}", unit.name())).collect();
+            let rows = store.rows(&format!(
+                "SELECT {}, c.part, c.at, {}, c.attempt, c.origin, c.flags, c.cost, c.response_id{labels}{units} \
+                 FROM ragmeter_calls c JOIN ragmeter_labels l ON l.id = c.labels WHERE 1 = 1{conditions} \
+                 ORDER BY c.id, c.part LIMIT {limit}",
+                dialect.digits("c.id"),
+                dialect.digits("c.run")
+            ))?;
+            let damaged = || Error::new(Kind::Corrupt, "a call cannot be read");
+            rows.into_iter().map(|row| call_of(row).ok_or_else(damaged)).collect()
+        })
+    }
+}
+
+fn call_of(row: Vec<Cell>) -> Option<CallRow> {
+    let mut cells = row.into_iter();
+    let id = Id(cells.next()?.id()?);
+    let part = u32::try_from(cells.next()?.int()?).ok()?;
+    let at = cells.next()?.count()?;
+    let run = cells.next()?.id().map(Id);
+    let attempt = u32::try_from(cells.next()?.int()?).ok()?;
+    let origin = cells.next()?.int()?;
+    let origin = [Origin::Reported, Origin::Estimated, Origin::Unknown, Origin::Mixed]
+        .into_iter()
+        .find(|known| i64::from(*known as u8) == origin)
+        .unwrap_or(Origin::Mixed);
+    let flags = Flags::from_bits(u16::try_from(cells.next()?.int()?).ok()?);
+    let cost = cells.next()?.int();
+    let response_id = cells.next()?.into_text();
+    let mut labels = Labels::default();
+    for dim in Dim::ALL {
+        if let Some(text) = cells.next()?.into_text() {
+            labels.set(dim, &text);
+        }
+    }
+    let units: Vec<Cell> = cells.collect();
+    let mut usage = Usage::new(counts_of(&units), origin);
+    usage.flags = flags;
+    Some(CallRow { id, part, at, run, attempt, labels, usage, cost, response_id })
+}
