@@ -45,6 +45,11 @@ kill-rounds: .venv/.test-tools .venv/.release ## Kill writers 100 times per data
 	tools/servers
 	RAGMETER_KILL_ROUNDS=100 RAGMETER_OUTAGE=20 $(BIN)/python -m pytest -s tests/e2e/test_ledger_crash.py
 
+.PHONY: quota-load
+quota-load: .venv/.test-tools .venv/.release ## Quotas with 8 processes of 32 callers each, on every database and Redis
+	tools/servers
+	RAGMETER_QUOTA_PROCESSES=8 RAGMETER_QUOTA_CALLERS=32 $(BIN)/python -m pytest -s tests/e2e/test_quota_load.py
+
 .PHONY: bench-ledger
 bench-ledger: .venv/.test-tools .venv/.release ## Measure the ledger side by side with what it is compared with
 	tools/servers

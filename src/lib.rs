@@ -14,6 +14,7 @@
 //! * [`Run`] is a unit of work and the totals of the calls inside it.
 //! * [`Meter`] hears every call and hands it on.
 //! * [`Ledger`] is the durable book of calls.
+//! * [`Quota`] is what somebody may spend: reserved before a call, settled after it.
 //! * [`delivery`] sends what it says on to somebody else's backend.
 //!
 //! Python sees this crate as `ragmeter._native` (feature `python`); nothing outside `src/py/` knows Python.
@@ -27,6 +28,7 @@ pub mod id;
 pub mod ledger;
 pub mod meter;
 mod provider;
+pub mod quota;
 pub mod run;
 pub mod stream;
 pub mod tokens;
@@ -42,6 +44,7 @@ pub use id::Id;
 pub use ledger::Ledger;
 pub use meter::{Meter, Scope, meter};
 pub use provider::Hints;
+pub use quota::Quota;
 pub use run::{Deferred, Listener, Run, Totals};
 pub use stream::{StreamFilter, UsageStream, read_usage};
 pub use unit::Unit;

@@ -13,6 +13,7 @@ import ragmeter
 import ragmeter.tokens
 
 POSTGRES = os.environ.get("RAGMETER_TEST_POSTGRES_URL") or "postgresql://postgres@127.0.0.1:5432/postgres"
+REDIS = os.environ.get("RAGMETER_TEST_REDIS_URL") or "redis://127.0.0.1:6379/0"
 MYSQL = os.environ.get("RAGMETER_TEST_MYSQL_URL") or "mysql://root@127.0.0.1:3306/mysql"
 
 
@@ -50,6 +51,26 @@ def database(request, tmp_path):
     """The URL of a fresh database."""
     if request.param == "sqlite":
         yield f"sqlite:{tmp_path}/ledger.db"
+        return
+    url, remove = make_database(POSTGRES if request.param == "postgresql" else MYSQL)
+    yield url
+    remove()
+
+
+@pytest.fixture(params=["sqlite", "postgresql", "mysql", "redis"])
+def sums(request, tmp_path):
+    """The URL of a fresh place for the sums of a quota."""
+    if request.param == "sqlite":
+        yield f"sqlite:{tmp_path}/ledger.db"
+        return
+    if request.param == "redis":
+        name = f"ragmeter-test-{uuid.uuid4().hex}"
+        yield f"{REDIS}?namespace={name}"
+        from redis import Redis
+
+        with Redis.from_url(REDIS) as client:
+            for key in client.scan_iter(f"{{{name}}}:*", count=1000):
+                client.delete(key)
         return
     url, remove = make_database(POSTGRES if request.param == "postgresql" else MYSQL)
     yield url

@@ -19,12 +19,15 @@ from ragmeter.ledger import Ledger, LedgerError, configure
 from ragmeter.messages import MessageTokens, count_message_tokens
 from ragmeter.meter import health, record, record_tokens
 from ragmeter.observe import instrument, instrumented, uninstrument
+from ragmeter.quota import Quota, QuotaExceeded
 
 __all__ = [
     "Call",
     "Ledger",
     "LedgerError",
     "MessageTokens",
+    "Quota",
+    "QuotaExceeded",
     "Run",
     "RunTotals",
     "Scope",

@@ -2,7 +2,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from decimal import Decimal
-from typing import Any, Literal, SupportsIndex, final
+from typing import Any, Literal, SupportsIndex, TypeAlias, final
 
 from typing_extensions import Self, disjoint_base
 
@@ -15,6 +15,8 @@ __all__ = [
     "LedgerError",
     "Listening",
     "Patches",
+    "QuotaCore",
+    "QuotaHold",
     "Run",
     "RunBlock",
     "RunTotals",
@@ -327,9 +329,13 @@ class Run:
 class Scope:
     """Who pays for the calls made in some stretch of code: the innermost run and the labels in force there."""
 
-    def __new__(cls, run: Run | None = None, outer: Scope | None = None, **labels: str | None) -> Scope: ...
+    def __new__(
+        cls, run: Run | None = None, outer: Scope | None = None, *, quota: Any = None, **labels: str | None
+    ) -> Scope: ...
     @property
     def outer(self) -> Scope | None: ...
+    @property
+    def quota(self) -> Any: ...
     @property
     def run(self) -> Run | None: ...
     @property
@@ -365,6 +371,7 @@ class RunBlock(Entered):
         *,
         keep_calls: int = 0,
         listeners: Sequence[Run | Callable[[Call], object]] | None = None,
+        quota: Any = None,
         **labels: str | None,
     ) -> Self: ...
 
@@ -475,6 +482,58 @@ class LedgerCore:
     def letters(self, state: str | None = None, limit: int = 1000) -> list[dict[str, Any]]: ...
     def retry_letters(self, id: str | None = None) -> int: ...
     def drop_letters(self, id: str | None = None) -> int: ...
+
+_Names: TypeAlias = tuple[str | None, str | None, str | None, str | None]
+
+@disjoint_base
+class QuotaCore:
+    """What somebody may spend. Made by `ragmeter.Quota.open()`."""
+
+    def __new__(cls, url: str, lease: float = 60.0) -> QuotaCore: ...
+    @property
+    def url(self) -> str: ...
+    def check(self) -> None: ...
+    def put(
+        self,
+        name: str,
+        scope: _Names,
+        measure: str,
+        period: str,
+        amount: int,
+        policy: str,
+        unpriced: str,
+        marks: Sequence[int],
+    ) -> None: ...
+    def drop_limit(self, name: str) -> bool: ...
+    def limits(self) -> list[dict[str, Any]]: ...
+    def standing(self, scope: _Names) -> list[dict[str, Any]]: ...
+    def take(
+        self,
+        scope: _Names,
+        tokens: int | None,
+        calls: int,
+        money: int | None,
+        running: bool = False,
+        word: tuple[str, str] | None = None,
+        instead: QuotaHold | None = None,
+    ) -> tuple[QuotaHold | None, list[dict[str, Any]]]: ...
+    def charge(self, scope: _Names, tokens: int | None, calls: int, money: int | None) -> list[dict[str, Any]]: ...
+    def flush(self) -> bool: ...
+    def ping(self) -> None: ...
+    def note(self, kind: str, limit: str, who: str, text: str) -> None: ...
+    def notes(self, most: int = 100) -> list[dict[str, Any]]: ...
+    def count_blind(self, refused: bool) -> None: ...
+    def health(self) -> dict[str, int]: ...
+
+@final
+class QuotaHold:
+    """A reservation; given back when nobody has it any more and it was not settled."""
+
+    def settle(
+        self, tokens: int | None = None, calls: int = 1, money: int | None = None
+    ) -> list[dict[str, Any]]: ...
+    def release(self) -> None: ...
+    def __len__(self) -> int: ...
 
 @final
 class SenderCore:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from ragmeter._native import Call
+    from ragmeter.quota import Override, Quota
 
 __all__ = ["bind", "carry", "current_run", "label", "resume", "run", "within"]
 
@@ -57,6 +58,8 @@ class run(_Async, RunBlock):  # noqa: N801 - reads as a verb: `with ragmeter.run
             totals only.
         listeners: Each hears every call of the run: a `Run` adds it to its own totals, a function is called with the
             `Call` in the thread that made it and must be quick; its errors are counted in `health()`.
+        quota: A `ragmeter.Quota`: every call that an observer sees in the run is reserved before and settled after;
+            one that it has no room for is not made, and `QuotaExceeded` raised to whoever makes it.
         **labels: Who pays and for what: `tenant`, `user`, `session`, `document`, `track_id`, `role`, …
 
     Raises:
@@ -80,6 +83,7 @@ class run(_Async, RunBlock):  # noqa: N801 - reads as a verb: `with ragmeter.run
             *,
             keep_calls: int = 0,
             listeners: Sequence[Run | Callable[[Call], object]] = (),
+            quota: Quota | Override | None = None,
             **labels: str | None,
         ) -> Self: ...
         def __enter__(self) -> Run: ...
@@ -213,13 +217,15 @@ class resume(_Async, Entered):  # noqa: N801 - reads as a verb
     In the process that made the text, while its run is still in use, calls count in that very run. Elsewhere a run of
     the same id and labels is opened; its totals are those of this process, and calls carry the id to the ledger.
 
+    A quota does not travel: name it again.
+
     Raises:
         ValueError: The text was not made by `carry()`.
     """
 
     __slots__ = ()
 
-    def __new__(cls, token: str) -> Self:  # noqa: D102 - the class says it
+    def __new__(cls, token: str, *, quota: Quota | Override | None = None) -> Self:  # noqa: D102 - the class says it
         import base64
         import json
 
@@ -228,7 +234,7 @@ class resume(_Async, Entered):  # noqa: N801 - reads as a verb
                 raise ValueError
             content = json.loads(base64.b64decode(token[len(_PREFIX) :], altchars=b"-_", validate=True))
             run = Run.resume(content["run"], content["name"]) if "run" in content else None
-            scope = Scope(run, None, **content.get("labels", {}))
+            scope = Scope(run, None, quota=quota, **content.get("labels", {}))
         except (AttributeError, KeyError, TypeError, ValueError) as exc:
             msg = "resume() takes the text that carry() returned"
             raise ValueError(msg) from exc

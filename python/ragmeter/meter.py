@@ -12,11 +12,20 @@ from ragmeter._native import after_fork, count_error, health, record, record_tok
 if TYPE_CHECKING:
     from types import TracebackType
 
-__all__ = ["guard", "health", "logger", "record", "record_tokens", "report_error"]
+__all__ = ["QuotaError", "guard", "health", "logger", "record", "record_tokens", "report_error"]
 
 logger = logging.getLogger("ragmeter")
 
 _said: set[str] = set()
+
+
+class QuotaError(Exception):
+    """A call was refused by a quota. The one error of ragmeter's own that is meant for the host."""
+
+    @property
+    def ragflow(self) -> str:
+        """The same as RAGFlow's models answer it."""
+        return f"**ERROR**: QUOTA_EXCEEDED - {self}"
 
 
 def report_error(where: str, exc: BaseException) -> None:
@@ -32,8 +41,8 @@ def report_error(where: str, exc: BaseException) -> None:
 class guard(contextlib.AbstractContextManager["guard"]):  # noqa: N801 - reads as a verb
     """Keep the errors of a hook away from the host: counted, logged once, never raised.
 
-    Exceptions are kept, and panics of the native half, which are none; a cancellation or an interrupt passes. Put none
-    of the host's own code inside.
+    Exceptions are kept, and panics of the native half, which are none; a cancellation or an interrupt passes, and so
+    does the word of a quota. Put none of the host's own code inside.
     """
 
     __slots__ = ("_where",)
@@ -43,6 +52,8 @@ class guard(contextlib.AbstractContextManager["guard"]):  # noqa: N801 - reads a
 
     def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> bool:
         if exc is None or not (isinstance(exc, Exception) or type(exc).__name__ == "PanicException"):
+            return False
+        if isinstance(exc, QuotaError):
             return False
         report_error(self._where, exc)
         return True

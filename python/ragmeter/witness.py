@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from ragmeter._native import Scope, Usage
     from ragmeter.observe.exchange import Exchange
+    from ragmeter.quota import Reservation
 
     Shares: TypeAlias = list[tuple[dict[str, str], int, Scope | None]]
 
@@ -44,7 +45,9 @@ class OpenCall:
         divide: Returns who shares a request that holds some of the call's texts only; None if nobody shares anything.
     """
 
-    __slots__ = ("_before", "_closed", "_told", "divide", "exchanges", "heard", "labels", "observed", "scope", "shares")
+    __slots__ = (
+        "_before", "_closed", "_hold", "_told", "divide", "exchanges", "heard", "labels", "observed", "scope", "shares",
+    )  # fmt: skip
 
     def __init__(self, scope: Scope | None, **labels: str | None) -> None:
         self.scope = scope
@@ -57,8 +60,25 @@ class OpenCall:
         self._told: list[Usage] = []
         self._closed = False
         self._before: OpenCall | None = None
+        self._hold: Reservation | None = None
+
+    def admit(self) -> None:
+        """Reserve what the call may cost, as far as is known, if a quota guards its scope.
+
+        Raises:
+            QuotaError: There is no room for it.
+        """
+        quota = self.scope.quota if self.scope is not None else None
+        if quota is not None:
+            self._hold = quota.admit(self.scope, self.labels, None)
+
+    def hand_over(self) -> Reservation | None:
+        """Return the reservation, for the request that knows better what it may cost; it is its from now on."""
+        hold, self._hold = self._hold, None
+        return hold
 
     def __enter__(self) -> OpenCall:
+        self.admit()
         self._before = call_variable.get()
         call_variable.set(self)
         return self
@@ -91,11 +111,21 @@ class OpenCall:
         self._closed = True
         if self.observed:
             return
+        if self._hold is not None and not self._told and estimate is not None:
+            self._told.append(estimate())
         for usage in self._told:
             record(usage, scope=self.scope, shares=self.shares, **self.labels)
+        if self._hold is not None:
+            self._settle(self._hold)
         if estimate is None or self._told:
             return
         if self.shares is not None:  # it may count in runs that nobody would ask here
             record(estimate(), scope=self.scope, shares=self.shares, **self.labels)
         else:
             record_later(self.scope, lambda: record(estimate(), scope=self.scope, **self.labels))
+
+    def _settle(self, hold: Reservation) -> None:
+        if self._told:
+            hold.settle(sum(self._told[1:], self._told[0]), calls=len(self._told))
+        else:
+            hold.release()

@@ -16,7 +16,7 @@ use super::target::Engine;
 use super::{Beginning, Ledger, Progress, Queue, lock};
 
 /// How long a fork waits for a transaction to end.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 
 static LEDGERS: Mutex<Vec<&'static Ledger>> = Mutex::new(Vec::new());
 static READING: RwLock<()> = RwLock::new(());
@@ -87,7 +87,7 @@ fn slot(ledger: &'static Ledger, deadline: Instant) -> Option<MutexGuard<'static
     Some(slot)
 }
 
-fn until<T>(deadline: Instant, attempt: impl Fn() -> Option<T>) -> Option<T> {
+pub(crate) fn until<T>(deadline: Instant, attempt: impl Fn() -> Option<T>) -> Option<T> {
     loop {
         if let Some(done) = attempt() {
             return Some(done);

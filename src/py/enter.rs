@@ -73,18 +73,19 @@ pub(super) struct PyRunBlock;
 #[pymethods]
 impl PyRunBlock {
     #[new]
-    #[pyo3(signature = (name = None, *, keep_calls = 0, listeners = None, **labels))]
+    #[pyo3(signature = (name = None, *, keep_calls = 0, listeners = None, quota = None, **labels))]
     fn new(
         py: Python<'_>,
         name: Option<&str>,
         keep_calls: usize,
         listeners: Option<Vec<Bound<'_, PyAny>>>,
+        quota: Option<Py<PyAny>>,
         labels: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<PyClassInitializer<Self>> {
         let around = current_scope(py);
         let outer = around.as_ref().and_then(|around| around.get().scope.run.clone());
         let run = PyRun::open(name, outer, keep_calls, listeners);
-        let scope = Py::new(py, PyScope::inside(Some(run.0), around.as_ref(), labels)?)?;
+        let scope = Py::new(py, PyScope::inside(Some(run.0), around.as_ref(), quota, labels)?)?;
         Ok(PyClassInitializer::from(PyEntered::of(scope)).add_subclass(Self))
     }
 }

@@ -270,11 +270,15 @@ pub(super) fn set_ledger_notice(notice: Py<PyAny>) {
 /// Must run before a fork, in the thread that forks.
 #[pyfunction]
 pub(super) fn before_fork(py: Python<'_>) {
-    py.detach(crate::ledger::fork::before);
+    py.detach(|| {
+        crate::ledger::fork::before();
+        crate::quota::fork::before();
+    });
 }
 
 /// Must run after a fork in the parent, in the thread that forked.
 #[pyfunction]
 pub(super) fn after_fork_in_parent() {
     crate::ledger::fork::after_in_parent();
+    crate::quota::fork::after_in_parent();
 }

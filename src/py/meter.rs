@@ -220,6 +220,7 @@ pub(super) fn count_error() {
 pub(super) fn after_fork() {
     crate::id::reseed();
     crate::ledger::fork::after_in_child();
+    crate::quota::fork::after_in_child();
 }
 
 /// The ledgers that hear calls. What is due after a call was recorded is done without the GIL.

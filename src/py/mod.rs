@@ -8,6 +8,7 @@ mod listening;
 mod meter;
 mod patch;
 mod payload;
+mod quota;
 mod ragflow;
 mod rows;
 mod run;
@@ -34,6 +35,8 @@ mod _native {
     use super::meter::{after_fork, count_error, health, record, record_cache_hit, record_later, record_tokens};
     #[pymodule_export]
     use super::patch::PyPatches;
+    #[pymodule_export]
+    use super::quota::{PyHold, PyQuota};
     #[pymodule_export]
     use super::ragflow::{
         PySink, num_tokens_from_string, num_tokens_from_string_exact, record_run_token_usage,

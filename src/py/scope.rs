@@ -18,27 +18,37 @@ use crate::run::Run;
 pub(super) struct PyScope {
     pub(super) scope: Arc<Scope>,
     outer: Option<Py<PyScope>>,
+    /// What guards the calls made here: a `ragmeter.Quota`, or what it gave out.
+    quota: Option<Py<PyAny>>,
     left: AtomicBool,
     abandoned: AtomicBool,
 }
 
 #[pymethods]
 impl PyScope {
-    /// A scope inside `outer`; `labels` are laid over the labels of `outer`, `None` leaves a label as it is there.
+    /// A scope inside `outer`; `labels` are laid over the labels of `outer`, `None` leaves a label as it is there, and the
+    /// quota too.
     #[new]
-    #[pyo3(signature = (run = None, outer = None, **labels))]
+    #[pyo3(signature = (run = None, outer = None, *, quota = None, **labels))]
     fn new(
         run: Option<&PyRun>,
         outer: Option<&Bound<'_, PyScope>>,
+        quota: Option<Py<PyAny>>,
         labels: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Self> {
-        Self::inside(run.map(|run| Arc::clone(&run.0)), outer, labels)
+        Self::inside(run.map(|run| Arc::clone(&run.0)), outer, quota, labels)
     }
 
     /// The scope around this one.
     #[getter]
     fn outer<'py>(&self, py: Python<'py>) -> Option<&Bound<'py, PyScope>> {
         self.outer.as_ref().map(|outer| outer.bind(py))
+    }
+
+    /// What guards the calls made here, if anything does.
+    #[getter]
+    fn quota<'py>(&self, py: Python<'py>) -> Option<&Bound<'py, PyAny>> {
+        self.quota.as_ref().map(|quota| quota.bind(py))
     }
 
     /// Innermost run, if there is one.
@@ -75,6 +85,7 @@ impl PyScope {
     pub(super) fn inside(
         run: Option<Arc<Run>>,
         outer: Option<&Bound<'_, Self>>,
+        quota: Option<Py<PyAny>>,
         labels: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Self> {
         let around = outer.map(|outer| &outer.get().scope);
@@ -83,8 +94,9 @@ impl PyScope {
             set_label(&mut known, &name, &label)?;
         }
         let scope = Arc::new(Scope { run: run.or_else(|| around?.run.clone()), labels: known });
+        let quota = quota.or_else(|| outer.and_then(|outer| Some(outer.get().quota.as_ref()?.clone_ref(outer.py()))));
         let outer = outer.map(|outer| outer.clone().unbind());
-        Ok(Self { scope, outer, left: AtomicBool::new(false), abandoned: AtomicBool::new(false) })
+        Ok(Self { scope, outer, quota, left: AtomicBool::new(false), abandoned: AtomicBool::new(false) })
     }
 }
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ragmeter.ledger import Ledger
 
 __all__ = [
+    "announce",
     "deliver",
     "destinations",
     "is_configured",
@@ -179,6 +180,15 @@ def deliver(
         report_error("sending usage", exc)
         return []
     return ids
+
+
+def announce(subject: str, kind: str, data: Mapping[str, Any]) -> None:
+    """Put an event for `RAGMETER_WEBHOOK_URL` into the outbox of the ledger in use, if there are both."""
+    ledger = current_ledger()
+    if ledger is None or not os.environ.get("RAGMETER_WEBHOOK_URL"):
+        return
+    ledger.send("webhook", subject, kind, json.dumps({"type": f"ragmeter.{kind}", "data": data}))
+    start_sender(ledger)
 
 
 async def send_metrics_to_backend(track_id: str, metrics: Mapping[str, Any], operation_type: str = "upload") -> bool:

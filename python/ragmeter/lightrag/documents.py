@@ -127,7 +127,7 @@ class Documents:
         if status == "pending":
             scope = current_scope()
             if scope is not None and scope.run is not None:
-                self._payers.setdefault(document, Scope(scope.run, None, **scope.labels))
+                self._payers.setdefault(document, Scope(scope.run, None, quota=scope.quota, **scope.labels))
         elif status in _IN_WORK and alone:
             self._put_in_force(document, row)
         elif status in _OVER:

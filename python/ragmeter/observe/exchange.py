@@ -24,7 +24,8 @@ class Exchange:
     """One request, from the moment it is sent. It is recorded once for each attempt that the provider may bill.
 
     The scope is the one in force where the request is made: a stream that is read elsewhere, or later, is paid by
-    whoever asked for it.
+    whoever asked for it. Where a quota guards the scope, making one reserves what the request may cost, and raises
+    `QuotaError` if there is no room for it.
 
     Args:
         operation: What is asked for: `chat`, `embeddings`, `rerank`, …
@@ -33,7 +34,7 @@ class Exchange:
         request: Returns the request in OpenAI's shape, for the estimate where the provider says nothing.
     """
 
-    __slots__ = ("_call", "_lost", "_over", "_request", "_scope", "labels", "leave")
+    __slots__ = ("_call", "_hold", "_lost", "_over", "_request", "_scope", "labels", "leave")
 
     def __init__(
         self, operation: str, model: Any, provider: str | None, request: Callable[[], Mapping[str, Any]]
@@ -55,6 +56,8 @@ class Exchange:
             call.exchanges.append(self)
             if "attempt" in call.labels:
                 self.labels["attempt"] = call.labels["attempt"]
+        quota = self._scope.quota if self._scope is not None else None
+        self._hold = quota.admit(self._scope, self.labels, request, call and call.hand_over()) if quota else None
 
     @property
     def operation(self) -> str:
@@ -86,6 +89,8 @@ class Exchange:
             self._call.heard.append(usage)
             shares = self._call.shares if self._call.divide is None else self._call.divide(self._texts())
         record(usage, scope=self._scope, shares=shares, **labels)
+        if self._hold is not None:
+            self._hold.settle(usage)
 
     def _texts(self) -> list[str]:
         texts = self._request().get("input")
@@ -102,8 +107,14 @@ class Exchange:
             if may_be_billed(exc):
                 self._lost = exc
                 self.lost()
+            elif self._hold is not None:
+                self._hold.release()
+                self._hold = self._hold.bare()  # for the attempt that may follow
 
     def lost(self) -> None:
         """Record an attempt that was sent and whose answer never came: it may be billed, nobody knows how much."""
         with guard("recording a lost attempt"):
             record(Usage(origin="unknown"), scope=self._scope, **self.labels)
+            if self._hold is not None:
+                self._hold.settle()  # as much as was reserved
+                self._hold = self._hold.bare()

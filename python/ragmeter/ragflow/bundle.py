@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ragmeter._native import scope_variable
 from ragmeter.context import within
-from ragmeter.meter import guard
+from ragmeter.meter import QuotaError, guard
 from ragmeter.ragflow.calls import OPERATIONS, BundleCall, bundle_call
 from ragmeter.ragflow.component import owners
 from ragmeter.ragflow.drive import drive, drive_sync
@@ -101,6 +101,8 @@ def _coroutine(method: str, original: Callable[..., Any]) -> Callable[..., Any]:
                 result = await original(self, *args, **kwargs)
         except BaseException as exc:
             _failed(call, exc)
+            if isinstance(exc, QuotaError) and method == "async_chat":
+                return exc.ragflow  # as the model itself says that it may not be called
             raise
         _end(call, result if isinstance(result, str) else "")
         return result
@@ -138,6 +140,12 @@ def _async_generator(method: str, original: Callable[..., Any]) -> Callable[...,
             async for item in original(self, *args, **kwargs):
                 yield item
             return
+        try:
+            call.admit()
+        except QuotaError as exc:
+            _failed(call, exc)
+            yield exc.ragflow
+            return
         delivered: list[str] = []
         items = drive(_context(call), original(self, *args, **kwargs))
         try:
@@ -161,6 +169,11 @@ def _generator(method: str, original: Callable[..., Any]) -> Callable[..., Any]:
         if call is None:
             result = yield from original(self, *args, **kwargs)
             return result
+        try:
+            call.admit()
+        except QuotaError as exc:
+            _failed(call, exc)
+            raise
         text = ""
         items = drive_sync(_context(call), original(self, *args, **kwargs))
         try:

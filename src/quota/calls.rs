@@ -1,0 +1,203 @@
+//! Calls: how one is let through and what it has cost.
+
+use std::sync::Arc;
+
+use super::book::{Level, Line, Op, Outcome};
+use super::desk::Edition;
+use super::health::count;
+use super::limit::{Limit, MOST, Measure, Policy, Unpriced, Who};
+use super::{Ask, Cost, Hold, Quota, Standing, Verdict, Warning, standing};
+use crate::error::{Error, Kind, Result};
+use crate::id::{Id, now};
+
+/// How often a reservation is tried while the limits keep changing.
+const TRIES: usize = 20;
+
+impl Quota {
+    /// Reserves on every limit that applies, or on none; `instead` of a reservation that is given back.
+    pub fn reserve(&'static self, ask: &Ask<'_>, instead: Option<&Hold>) -> Result<Verdict> {
+        let desk = self.desk();
+        let mut given_back = instead.filter(|hold| desk.close(hold.id) && !hold.lines.is_empty());
+        for _ in 0..TRIES {
+            let edition = self.edition()?;
+            let lines = lines_of(&edition, ask);
+            let unpriced = lines.iter().find(|line| is_unpriced(line, &ask.cost));
+            if let Some(line) = unpriced {
+                if line.limit.unpriced == Unpriced::Refuse && ask.word.is_none() {
+                    count(&self.health.refused);
+                    self.release_all(given_back);
+                    return Ok(Verdict::Unpriced(standing(line, Level::default())));
+                }
+                count(&self.health.unpriced);
+            }
+            let (id, lease) = (Id::new(now()), self.lease);
+            let mut ops = Vec::with_capacity(2);
+            let returned = given_back.take();
+            if let Some(hold) = returned {
+                ops.push(Op::Release { id: hold.id, lines: Arc::clone(&hold.lines) });
+            }
+            // Even where no limit applies: one may have been set meanwhile.
+            ops.push(Op::Reserve { id, lines: Arc::clone(&lines), lease, edition: edition.number });
+            let outcomes = desk.ask(self, ops).inspect_err(|_| self.release_all(returned))?;
+            match outcomes.into_iter().next_back() {
+                Some(Outcome::Refused { line, level }) => {
+                    count(&self.health.refused);
+                    if let Some(line) = lines.get(line) {
+                        return Ok(Verdict::Over(standing(line, level), line.amount));
+                    }
+                }
+                Some(Outcome::Done { levels, over, .. }) => {
+                    if !lines.is_empty() {
+                        count(&self.health.reserved);
+                    }
+                    let passed = over.iter().filter_map(|at| Some((lines.get(*at)?, *levels.get(*at)?)));
+                    let passed: Vec<_> = passed.map(|(line, level)| standing(line, level)).collect();
+                    return Ok(Verdict::Reserved(Hold { id, lines }, self.passed(ask, passed)));
+                }
+                Some(Outcome::Stale) | None => {
+                    self.read()?;
+                }
+            }
+        }
+        Err(changing())
+    }
+
+    /// Turns a reservation into what was spent; what is not known counts as it was reserved. Doing it again does
+    /// nothing. If the sums cannot be reached now, it is done later.
+    pub fn settle(&'static self, hold: &Hold, actual: &Cost) -> Vec<Warning> {
+        if hold.lines.is_empty() || !self.desk().close(hold.id) {
+            return Vec::new();
+        }
+        let amounts: Vec<u64> = hold.lines.iter().map(|line| spent(line, actual)).collect();
+        if hold.lines.iter().any(|line| is_unknown(line, actual)) {
+            count(&self.health.settled_by_estimate);
+        }
+        count(&self.health.settled);
+        let op = Op::Settle { id: hold.id, lines: Arc::clone(&hold.lines), actual: amounts.clone() };
+        if let Ok(outcomes) = self.desk().ask(self, vec![op.clone()]) {
+            return self.marks(hold, &amounts, outcomes.first());
+        }
+        count(&self.health.late);
+        self.desk().later(self, op);
+        Vec::new()
+    }
+
+    /// Counts what was spent without a reservation, whatever the limits say.
+    pub fn charge(&'static self, who: &Who<'_>, actual: &Cost) -> Result<Vec<Warning>> {
+        let ask = Ask { who: *who, cost: *actual, running: true, word: None };
+        for _ in 0..TRIES {
+            let edition = self.edition()?;
+            let lines: Arc<[Line]> =
+                lines_of(&edition, &ask).iter().cloned().map(|line| Line { hard: false, ..line }).collect();
+            let (id, lease) = (Id::new(now()), self.lease);
+            let amounts: Vec<u64> = lines.iter().map(|line| spent(line, actual)).collect();
+            let reserve = Op::Reserve { id, lines: Arc::clone(&lines), lease, edition: edition.number };
+            let settle = Op::Settle { id, lines: Arc::clone(&lines), actual: amounts.clone() };
+            let outcomes = self.desk().ask(self, vec![reserve, settle])?;
+            if outcomes.first() != Some(&Outcome::Stale) {
+                count(&self.health.settled);
+                return Ok(self.marks(&Hold { id, lines }, &amounts, outcomes.last()));
+            }
+            self.read()?;
+        }
+        Err(changing())
+    }
+
+    /// Gives a reservation back, soon.
+    pub fn release(&'static self, hold: &Hold) {
+        if !hold.lines.is_empty() && self.desk().close(hold.id) {
+            count(&self.health.released);
+            self.release_all(Some(hold));
+        }
+    }
+
+    fn release_all(&'static self, hold: Option<&Hold>) {
+        if let Some(hold) = hold {
+            self.desk().later(self, Op::Release { id: hold.id, lines: Arc::clone(&hold.lines) });
+        }
+    }
+
+    /// What is to be said about limits that were passed, and written down.
+    fn passed(&self, ask: &Ask<'_>, passed: Vec<Standing>) -> Vec<Warning> {
+        if let (Some((who, why)), false) = (ask.word, passed.is_empty()) {
+            count(&self.health.overridden);
+            for standing in passed.iter().filter(|standing| standing.limit.policy != Policy::Warn) {
+                let Level { used, reserved, .. } = standing.level;
+                let text = format!("{why} (used {used}, reserved {reserved}, limit {})", standing.limit.amount);
+                if self.note("override", &standing.limit.name, who, &text).is_err() {
+                    count(&self.health.lost);
+                }
+            }
+        }
+        let warnings = passed.into_iter().filter(|standing| standing.limit.policy == Policy::Warn);
+        let warning = |standing| {
+            count(&self.health.warnings);
+            Warning { standing, mark: None }
+        };
+        warnings.map(warning).collect()
+    }
+
+    /// The marks that a settlement has reached: it is the one that brought the sum from below to there.
+    fn marks(&self, hold: &Hold, amounts: &[u64], outcome: Option<&Outcome>) -> Vec<Warning> {
+        let Some(Outcome::Done { levels, .. }) = outcome else { return Vec::new() };
+        let mut reached = Vec::new();
+        for ((line, amount), level) in hold.lines.iter().zip(amounts).zip(levels) {
+            let before = level.used.saturating_sub(*amount);
+            for mark in &line.limit.marks {
+                let at = (u128::from(line.limit.amount) * u128::from(*mark)).div_ceil(1000);
+                if u128::from(before) < at && at <= u128::from(level.used) {
+                    count(&self.health.warnings);
+                    reached.push(Warning { standing: standing(line, *level), mark: Some(*mark) });
+                }
+            }
+        }
+        reached
+    }
+}
+
+/// What a call takes of every limit that applies.
+pub(super) fn lines_of(edition: &Edition, ask: &Ask<'_>) -> Arc<[Line]> {
+    let at = now();
+    let line = |limit: &Arc<Limit>| {
+        let counter = limit.counter(&ask.who, at)?;
+        let hard = match limit.policy {
+            Policy::Warn => false,
+            Policy::Block => true,
+            Policy::Finish => !ask.running,
+        };
+        let amount = match limit.measure {
+            Measure::Tokens => ask.cost.tokens.unwrap_or(1),
+            Measure::Calls => ask.cost.calls,
+            Measure::Money => ask.cost.money.unwrap_or(0),
+        };
+        let (limit, hard) = (Arc::clone(limit), hard && ask.word.is_none());
+        Some(Line { limit, counter, amount: amount.min(MOST), hard })
+    };
+    edition.limits.iter().filter_map(line).collect()
+}
+
+fn changing() -> Error {
+    Error::new(Kind::Busy, "the limits keep changing")
+}
+
+fn is_unpriced(line: &Line, cost: &Cost) -> bool {
+    line.limit.measure == Measure::Money && cost.money.is_none()
+}
+
+fn is_unknown(line: &Line, actual: &Cost) -> bool {
+    match line.limit.measure {
+        Measure::Tokens => actual.tokens.is_none(),
+        Measure::Calls => false,
+        Measure::Money => actual.money.is_none(),
+    }
+}
+
+/// What `actual` takes of a line; what is not known counts as it was reserved.
+fn spent(line: &Line, actual: &Cost) -> u64 {
+    let amount = match line.limit.measure {
+        Measure::Tokens => actual.tokens,
+        Measure::Calls => Some(actual.calls),
+        Measure::Money => actual.money,
+    };
+    amount.unwrap_or(line.amount).min(MOST)
+}

@@ -1,0 +1,295 @@
+//! Desk: where everybody in this process who wants something of the sums comes. Whoever is served takes along what the
+//! others want at that moment, so that many callers share one transaction or one round trip.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::book::{Keeper, Line, Op, Outcome};
+use super::health::count;
+use super::limit::Limit;
+use super::{Quota, lock};
+use crate::error::{Error, Kind, Result};
+use crate::id::{Id, Micros, now};
+
+/// After a failure to connect, everybody is told so for this long.
+const PAUSE: Duration = Duration::from_secs(1);
+/// How long somebody else may be in the way.
+const BUSY: Duration = Duration::from_secs(30);
+/// How many operations are done in one go.
+const MOST: usize = 256;
+/// How many operations wait for better times.
+const MOST_LATE: usize = 100_000;
+
+/// The limits, as they were when they were read.
+#[derive(Debug)]
+pub(super) struct Edition {
+    pub(super) number: i64,
+    pub(super) limits: Vec<Arc<Limit>>,
+}
+
+#[derive(Default)]
+pub(super) struct Slot {
+    pub(super) keeper: Option<Box<dyn Keeper>>,
+    down: Option<(Instant, Error)>,
+}
+
+struct Job {
+    ops: Vec<Op>,
+    answer: Mutex<Option<Result<Vec<Outcome>>>>,
+}
+
+/// Who waits to be served, and whether somebody serves.
+#[derive(Default)]
+struct Queue {
+    jobs: Vec<Arc<Job>>,
+    serving: bool,
+}
+
+/// A reservation of this process.
+struct Kept {
+    lines: Arc<[Line]>,
+    until: Micros,
+    /// Somebody is about to settle it or to give it back; until that is done it is renewed all the same.
+    closing: bool,
+}
+
+/// What is to be done without being asked.
+#[derive(Default)]
+pub(super) struct Tended {
+    held: HashMap<Id, Kept>,
+    late: Vec<Op>,
+    running: bool,
+}
+
+/// See the page. There is one in each process; a forked child gets a new one.
+#[derive(Default)]
+pub(super) struct Desk {
+    pub(super) slot: Mutex<Slot>,
+    queue: Mutex<Queue>,
+    served: Condvar,
+    pub(super) edition: Mutex<Option<Arc<Edition>>>,
+    tended: Mutex<Tended>,
+    wake: Condvar,
+    /// Why nothing can be done here: a child that was forked in the middle of SQLite's work.
+    cut_off: bool,
+}
+
+impl Desk {
+    pub(super) fn new(cut_off: bool) -> Self {
+        Self { cut_off, ..Self::default() }
+    }
+
+    /// Does `ops`, in that order, in one go with whatever else is wanted now.
+    pub(super) fn ask(&'static self, quota: &'static Quota, ops: Vec<Op>) -> Result<Vec<Outcome>> {
+        let job = Arc::new(Job { ops, answer: Mutex::default() });
+        let mut queue = lock(&self.queue);
+        queue.jobs.push(Arc::clone(&job));
+        loop {
+            if let Some(answer) = lock(&job.answer).take() {
+                return answer;
+            }
+            if queue.serving {
+                queue = self.served.wait(queue).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            }
+            queue.serving = true;
+            let batch = next_batch(&mut queue.jobs);
+            drop(queue);
+            self.serve_batch(quota, batch);
+            queue = lock(&self.queue);
+            queue.serving = false;
+            self.served.notify_all();
+        }
+    }
+
+    fn serve_batch(&'static self, quota: &'static Quota, batch: Vec<Arc<Job>>) {
+        let renewals = self.due(quota);
+        let wishes = batch.iter().flat_map(|job| &job.ops).chain(&renewals);
+        let ops: Vec<Op> = wishes.cloned().collect();
+        let done = self.with(quota, |keeper, again| keeper.run(&ops, again));
+        match &done {
+            Ok(outcomes) => self.note_done(quota, &ops, outcomes),
+            Err(_) => self.undue(&renewals),
+        }
+        let mut outcomes = done.map(Vec::into_iter);
+        for job in batch {
+            let answer = outcomes.as_mut().map(|all| all.by_ref().take(job.ops.len()).collect());
+            *lock(&job.answer) = Some(answer.map_err(|error| error.clone()));
+        }
+    }
+
+    /// Keeps what was reserved alive from now on, and no longer what was settled or given back. It is done here, and not
+    /// by whoever asked: he may not wake up for a while.
+    fn note_done(&'static self, quota: &'static Quota, ops: &[Op], outcomes: &[Outcome]) {
+        let mut tended = lock(&self.tended);
+        for (op, outcome) in ops.iter().zip(outcomes) {
+            let Outcome::Done { lapsed, .. } = outcome else { continue };
+            if *lapsed {
+                count(&quota.health.lapsed);
+            }
+            match op {
+                Op::Reserve { id, lines, lease, .. } if !lines.is_empty() => {
+                    let until = now().saturating_add(*lease);
+                    tended.held.insert(*id, Kept { lines: Arc::clone(lines), until, closing: false });
+                }
+                Op::Settle { id, .. } | Op::Release { id, .. } => {
+                    tended.held.remove(id);
+                }
+                _ => {}
+            }
+        }
+        if !tended.held.is_empty() {
+            self.start(quota, &mut tended);
+        }
+    }
+
+    /// What is to be renewed by now. It goes along with whatever this process wants next, so that a reservation lapses
+    /// only if its process gets nothing through.
+    fn due(&self, quota: &Quota) -> Vec<Op> {
+        let (at, lease) = (now(), quota.lease);
+        let mut tended = lock(&self.tended);
+        let due = tended.held.iter_mut().filter(|(_, kept)| kept.until < at + lease * 2 / 3).take(MOST);
+        due.map(|(id, kept)| {
+            kept.until = at + lease;
+            Op::Renew { id: *id, lines: Arc::clone(&kept.lines), lease }
+        })
+        .collect()
+    }
+
+    fn undue(&self, renewals: &[Op]) {
+        let mut tended = lock(&self.tended);
+        for id in renewals.iter().filter_map(Op::id) {
+            if let Some(kept) = tended.held.get_mut(&id) {
+                kept.until = 0;
+            }
+        }
+    }
+
+    /// Lets `work` use the connection.
+    pub(super) fn with<T>(&self, quota: &Quota, work: impl FnMut(&mut dyn Keeper, bool) -> Result<T>) -> Result<T> {
+        self.serve(quota, &mut lock(&self.slot), work)
+    }
+
+    fn serve<T>(
+        &self,
+        quota: &Quota,
+        slot: &mut Slot,
+        mut work: impl FnMut(&mut dyn Keeper, bool) -> Result<T>,
+    ) -> Result<T> {
+        if self.cut_off {
+            let text = "this process was forked while its parent was using SQLite; open the quota anew";
+            return Err(Error::new(Kind::Unavailable, text));
+        }
+        if let Some((until, error)) = &slot.down
+            && Instant::now() < *until
+        {
+            return Err(error.clone());
+        }
+        let (begin, mut again) = (Instant::now(), false);
+        loop {
+            let fresh = slot.keeper.is_none();
+            let done = match &mut slot.keeper {
+                Some(keeper) => work(&mut **keeper, again),
+                empty => quota.place.connect().and_then(|keeper| work(&mut **empty.insert(keeper), again)),
+            };
+            let error = match done {
+                Ok(done) => {
+                    slot.down = None;
+                    return Ok(done);
+                }
+                Err(error) => quota.place.said(&error),
+            };
+            match error.kind {
+                Kind::Busy if begin.elapsed() < BUSY => {
+                    std::thread::sleep(Duration::from_micros(500 + u64::from(std::process::id()) % 16 * 100));
+                }
+                Kind::Invalid | Kind::Newer | Kind::Unfit => return Err(error),
+                // The connection may have been closed while nobody used it.
+                _ if !fresh => {
+                    slot.keeper = None;
+                    again = true;
+                }
+                _ => {
+                    slot.keeper = None;
+                    slot.down = Some((Instant::now() + PAUSE, error.clone()));
+                    count(&quota.health.outages);
+                    return Err(error);
+                }
+            }
+        }
+    }
+
+    /// Says that a reservation is about to be settled or given back; whether nobody has said so before.
+    pub(super) fn close(&self, id: Id) -> bool {
+        lock(&self.tended).held.get_mut(&id).is_some_and(|kept| !std::mem::replace(&mut kept.closing, true))
+    }
+
+    /// Does `op` soon.
+    pub(super) fn later(&'static self, quota: &'static Quota, op: Op) {
+        let mut tended = lock(&self.tended);
+        if tended.late.len() >= MOST_LATE {
+            count(&quota.health.lost);
+            op.id().and_then(|id| tended.held.remove(&id));
+            return;
+        }
+        tended.late.push(op);
+        self.start(quota, &mut tended);
+        self.wake.notify_one();
+    }
+
+    fn start(&'static self, quota: &'static Quota, tended: &mut Tended) {
+        if !tended.running {
+            let tend = move || self.tend(quota);
+            tended.running = std::thread::Builder::new().name("ragmeter-quota".to_owned()).spawn(tend).is_ok();
+        }
+    }
+
+    /// Renews reservations and does what came too early, as long as there is any of either.
+    fn tend(&'static self, quota: &'static Quota) {
+        loop {
+            let mut tended = lock(&self.tended);
+            if tended.late.is_empty() {
+                let third = Duration::from_micros(quota.lease / 3);
+                tended = self.wake.wait_timeout(tended, third).map_or_else(|error| error.into_inner().0, |(t, _)| t);
+            }
+            if tended.late.is_empty() && tended.held.is_empty() {
+                tended.running = false;
+                return;
+            }
+            drop(tended);
+            if self.catch_up(quota).is_err() {
+                std::thread::sleep(PAUSE / 2);
+            }
+        }
+    }
+
+    /// Does what was put off and renews what is due.
+    pub(super) fn catch_up(&'static self, quota: &'static Quota) -> Result<()> {
+        let late = std::mem::take(&mut lock(&self.tended).late);
+        let is_due = |kept: &Kept| kept.until < now() + quota.lease * 2 / 3;
+        if late.is_empty() && !lock(&self.tended).held.values().any(is_due) {
+            return Ok(());
+        }
+        self.ask(quota, late.clone()).map(drop).inspect_err(|_| {
+            let mut tended = lock(&self.tended);
+            let newer = std::mem::replace(&mut tended.late, late);
+            tended.late.extend(newer);
+        })
+    }
+
+    /// How much waits for better times.
+    pub(super) fn waiting(&self) -> usize {
+        lock(&self.tended).late.len()
+    }
+}
+
+fn next_batch(jobs: &mut Vec<Arc<Job>>) -> Vec<Arc<Job>> {
+    let mut size = 0;
+    let fits = |job: &&Arc<Job>| {
+        size += job.ops.len();
+        size <= MOST || size == job.ops.len()
+    };
+    let many = jobs.iter().take_while(fits).count();
+    jobs.drain(..many).collect()
+}

@@ -1,0 +1,363 @@
+//! Limit: what may be spent, by whom, on what, in which time; and the counter that a call falls on.
+
+use crate::call::Dim;
+use crate::error::{Error, Kind, Result};
+use crate::id::Micros;
+
+/// What a limit can be told apart by.
+pub const SCOPE: [Dim; 4] = [Dim::Tenant, Dim::User, Dim::Model, Dim::Operation];
+
+/// Who spends: one label for each of [`SCOPE`].
+pub type Who<'a> = [Option<&'a str>; SCOPE.len()];
+
+/// The largest amount that is told from a larger one, so that sums stay within 64 bits.
+pub const MOST: u64 = 1_000_000_000_000_000_000;
+
+const DAY: Micros = 86_400_000_000;
+/// A rolling window is remembered in so many parts.
+const PARTS: Micros = 60;
+
+macro_rules! names {
+    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident $text:literal)+ }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum $name { $($(#[$variant_doc])* $variant),+ }
+
+        impl $name {
+            /// The name used at every door.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $text),+ }
+            }
+
+            /// What has that name.
+            pub fn from_name(name: &str) -> Result<Self> {
+                match name {
+                    $($text => Ok(Self::$variant),)+
+                    _ => Err(Error::new(Kind::Invalid, format!("'{name}' is none of {}", [$($text),+].join(", ")))),
+                }
+            }
+        }
+    };
+}
+
+names! {
+    /// What is counted.
+    Measure {
+        /// Input and output tokens.
+        Tokens "tokens"
+        /// Requests.
+        Calls "calls"
+        /// Picodollars.
+        Money "money"
+    }
+}
+
+names! {
+    /// What happens to a call that would pass the limit.
+    Policy {
+        /// It is made, and said to be over.
+        Warn "warn"
+        /// It is refused.
+        Block "block"
+        /// It is refused, unless it belongs to a run that has made calls before.
+        Finish "finish"
+    }
+}
+
+names! {
+    /// What happens to a call whose price nobody knows, under a limit in money.
+    Unpriced {
+        /// It is refused.
+        Refuse "refuse"
+        /// It is made and costs the quota nothing; it is counted in the health.
+        Allow "allow"
+    }
+}
+
+/// The time that a limit is for. Days and months are those of UTC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Period {
+    /// Each day.
+    Day,
+    /// Each month.
+    Month,
+    /// The time before now, so many microseconds long; at least as long, at most a sixtieth longer.
+    Rolling(Micros),
+    /// For ever.
+    Total,
+}
+
+impl Period {
+    /// Reads `day`, `month`, `total`, or a rolling window such as `60s`, `90m`, `24h` and `30d`.
+    pub fn parse(text: &str) -> Result<Self> {
+        let wrong =
+            || Error::new(Kind::Invalid, format!("a period is 'day', 'month', 'total' or such as '24h', not '{text}'"));
+        match text {
+            "day" => return Ok(Self::Day),
+            "month" => return Ok(Self::Month),
+            "total" => return Ok(Self::Total),
+            _ => {}
+        }
+        let unit = match text.chars().next_back() {
+            Some('s') => 1_000_000,
+            Some('m') => 60_000_000,
+            Some('h') => 3_600_000_000,
+            Some('d') => DAY,
+            _ => return Err(wrong()),
+        };
+        let count: Micros = text.get(..text.len() - 1).and_then(|digits| digits.parse().ok()).ok_or_else(wrong)?;
+        let long = count.checked_mul(unit).filter(|long| (1..=3_660 * DAY).contains(long)).ok_or_else(wrong)?;
+        Ok(Self::Rolling(long))
+    }
+
+    /// The text that [`Period::parse`] reads.
+    pub fn text(self) -> String {
+        match self {
+            Self::Day => "day".to_owned(),
+            Self::Month => "month".to_owned(),
+            Self::Total => "total".to_owned(),
+            Self::Rolling(long) => format!("{}s", long / 1_000_000),
+        }
+    }
+
+    /// Begin and end of the time that `at` belongs to; a rolling window has neither.
+    fn window(self, at: Micros) -> (Micros, Option<Micros>) {
+        match self {
+            Self::Day => (at - at % DAY, Some(at - at % DAY + DAY)),
+            Self::Month => month(at),
+            Self::Rolling(_) | Self::Total => (0, None),
+        }
+    }
+
+    /// The part of a rolling window that `at` falls into.
+    pub(super) fn part(self, at: Micros) -> Option<Rolling> {
+        let Self::Rolling(long) = self else { return None };
+        let width = (long / PARTS).max(1);
+        Some(Rolling { part: at - at % width, gone: (at - at % width).saturating_sub(long), long, width })
+    }
+}
+
+/// A moment in a rolling window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Rolling {
+    /// Where the part begins that is being written.
+    pub(super) part: Micros,
+    /// Parts that begin before this are over.
+    pub(super) gone: Micros,
+    long: Micros,
+    width: Micros,
+}
+
+impl Rolling {
+    /// When the part that begins at `part` is over.
+    pub(super) fn over_at(self, part: Micros) -> Micros {
+        part + self.long + self.width
+    }
+}
+
+/// Begin and end of the month of `at`, by the usual arithmetic of the civil calendar.
+fn month(at: Micros) -> (Micros, Option<Micros>) {
+    // Days since 0000-03-01; years begin in March, so that leap days come last.
+    let days = at / DAY + 719_468;
+    let era = days / 146_097;
+    let of_era = days % 146_097;
+    let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month = (5 * of_year + 2) / 153;
+    let year = era * 400 + year_of_era;
+    let first = |year: u64, month: u64| {
+        let (era, of_era) = (year / 400, year % 400);
+        (era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + (153 * month + 2) / 5).saturating_sub(719_468) * DAY
+    };
+    let next = if month == 11 { (year + 1, 0) } else { (year, month + 1) };
+    (first(year, month), Some(first(next.0, next.1)))
+}
+
+/// Which values of one label a limit is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// All together.
+    Any,
+    /// Each for itself; a call without the label counts as one more.
+    Each,
+    /// This one only.
+    Is(Box<str>),
+}
+
+/// What may be spent; see the page.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limit {
+    /// Unique.
+    pub name: Box<str>,
+    /// Whom it is for, in the order of [`SCOPE`].
+    pub scope: [Part; SCOPE.len()],
+    /// What is counted.
+    pub measure: Measure,
+    /// In which time.
+    pub period: Period,
+    /// How much.
+    pub amount: u64,
+    /// What happens to a call that would pass it.
+    pub policy: Policy,
+    /// What happens to a call whose price nobody knows.
+    pub unpriced: Unpriced,
+    /// Shares of the amount, in thousandths, at which to warn.
+    pub marks: Vec<u16>,
+}
+
+/// One sum that is held against a limit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Counter {
+    /// Digest of everything that tells it from others.
+    pub id: u128,
+    /// The labels whose values have a counter each, and those values.
+    pub key: String,
+    /// When its time began.
+    pub start: Micros,
+    /// When its time ends, and the next counter begins at 0.
+    pub end: Option<Micros>,
+    /// For a rolling window.
+    pub(super) rolling: Option<Rolling>,
+}
+
+const SEPARATOR: char = '\u{1f}';
+
+impl Limit {
+    /// Whether everything about it makes sense.
+    pub fn check(self) -> Result<Self> {
+        let bad = |text: &str| Err(Error::new(Kind::Invalid, text));
+        let texts = self.scope.iter().filter_map(|part| if let Part::Is(text) = part { Some(text) } else { None });
+        if self.name.is_empty() || self.name.len() > 255 {
+            return bad("a limit has a name of 1 to 255 bytes");
+        }
+        if texts.chain([&self.name]).any(|text| text.chars().any(char::is_control) || text.len() > 1000) {
+            return bad("names in a limit have no control characters and at most 1000 bytes");
+        }
+        if self.amount > MOST {
+            return bad("a limit is at most 10^18, in tokens, calls or picodollars");
+        }
+        Ok(self)
+    }
+
+    /// The counter that a call of `who` at `at` falls on; `None` if the limit is not for it.
+    pub fn counter(&self, who: &Who<'_>, at: Micros) -> Option<Counter> {
+        let mut key = String::new();
+        for ((part, label), dim) in self.scope.iter().zip(who).zip(SCOPE) {
+            match part {
+                Part::Any => {}
+                Part::Is(text) => {
+                    if *label != Some(text) {
+                        return None;
+                    }
+                }
+                Part::Each => {
+                    let between = if key.is_empty() { "" } else { ", " };
+                    key = format!("{key}{between}{}={}", dim.name(), label.unwrap_or(""));
+                }
+            }
+        }
+        let (start, end) = self.period.window(at);
+        let text = [&*self.name, self.measure.name(), &self.period.text(), &start.to_string(), &key].join("\u{1f}");
+        let digest = ring::digest::digest(&ring::digest::SHA256, text.as_bytes());
+        let id = digest.as_ref().iter().take(16).fold(0, |id: u128, byte| id << 8 | u128::from(*byte));
+        Some(Counter { id, key, start, end, rolling: self.period.part(at) })
+    }
+
+    /// One line of text that [`Limit::read`] understands.
+    pub(super) fn text(&self) -> String {
+        let scope = self.scope.iter().map(|part| match part {
+            Part::Any => String::new(),
+            Part::Each => "*".to_owned(),
+            Part::Is(text) => format!("={text}"),
+        });
+        let marks: Vec<String> = self.marks.iter().map(u16::to_string).collect();
+        let rest = [
+            self.measure.name().to_owned(),
+            self.period.text(),
+            self.amount.to_string(),
+            self.policy.name().to_owned(),
+            self.unpriced.name().to_owned(),
+            marks.join(","),
+        ];
+        [self.name.to_string()].into_iter().chain(scope).chain(rest).collect::<Vec<_>>().join("\u{1f}")
+    }
+
+    /// Reads what [`Limit::text`] wrote.
+    pub(super) fn read(text: &str) -> Result<Self> {
+        let damaged = || Error::new(Kind::Corrupt, "a limit of the quota cannot be read");
+        let mut fields = text.split(SEPARATOR);
+        let mut next = || fields.next().ok_or_else(damaged);
+        let name = next()?.into();
+        let mut part = || -> Result<Part> {
+            Ok(match next()? {
+                "" => Part::Any,
+                "*" => Part::Each,
+                text => Part::Is(text.strip_prefix('=').ok_or_else(damaged)?.into()),
+            })
+        };
+        let scope = [part()?, part()?, part()?, part()?];
+        let measure = Measure::from_name(next()?)?;
+        let period = Period::parse(next()?)?;
+        let amount = next()?.parse().map_err(|_| damaged())?;
+        let policy = Policy::from_name(next()?)?;
+        let unpriced = Unpriced::from_name(next()?)?;
+        let marks = next()?.split(',').filter_map(|mark| mark.parse().ok()).collect();
+        Ok(Self { name, scope, measure, period, amount, policy, unpriced, marks })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn limit(period: Period, scope: [Part; 4]) -> Limit {
+        Limit {
+            name: "l".into(),
+            scope,
+            measure: Measure::Tokens,
+            period,
+            amount: 10,
+            policy: Policy::Block,
+            unpriced: Unpriced::Refuse,
+            marks: vec![800, 1000],
+        }
+    }
+
+    #[test]
+    fn months_begin_and_end_where_the_calendar_says() {
+        let second = 1_000_000;
+        for (at, begin, end) in [
+            (0, 0, 2_678_400),                             // January 1970
+            (951_782_400, 949_363_200, 951_868_800),       // 2000-02-29
+            (1_767_225_599, 1_764_547_200, 1_767_225_600), // the last second of 2025
+            (1_767_225_600, 1_767_225_600, 1_769_904_000), // the first of 2026
+            (4_107_542_399, 4_105_123_200, 4_107_542_400), // February 2100 has no leap day
+        ] {
+            assert_eq!(month(at * second), (begin * second, Some(end * second)), "{at}");
+        }
+    }
+
+    #[test]
+    fn a_limit_is_for_whom_it_names_and_tells_apart_each() {
+        let acme = limit(Period::Day, [Part::Is("acme".into()), Part::Each, Part::Any, Part::Any]);
+        let of = |tenant, user, at| acme.counter(&[tenant, user, Some("m"), None], at).map(|counter| counter.id);
+        assert_eq!(of(Some("other"), Some("ann"), 0), None);
+        assert_eq!(of(None, Some("ann"), 0), None);
+        assert_eq!(of(Some("acme"), Some("ann"), 0), of(Some("acme"), Some("ann"), DAY - 1));
+        assert_ne!(of(Some("acme"), Some("ann"), 0), of(Some("acme"), Some("ann"), DAY));
+        assert_ne!(of(Some("acme"), Some("ann"), 0), of(Some("acme"), Some("bob"), 0));
+        assert!(of(Some("acme"), None, 0).is_some());
+    }
+
+    #[test]
+    fn a_limit_is_read_as_it_was_written() {
+        for period in ["day", "month", "total", "90m", "30d"] {
+            let scope = [Part::Is("=ä *".into()), Part::Each, Part::Any, Part::Is("*".into())];
+            let limit = limit(Period::parse(period).unwrap(), scope);
+            assert_eq!(Limit::read(&limit.text()).unwrap(), limit);
+        }
+        for text in ["", "0h", "h", "1y", "-1h", "999999d", "1"] {
+            assert!(Period::parse(text).is_err(), "{text}");
+        }
+    }
+}

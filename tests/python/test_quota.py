@@ -1,0 +1,272 @@
+"""Quotas in each sums of the sums: what is reserved, settled and refused, and what is said about it."""
+
+import os
+import threading
+import time
+from datetime import datetime, timezone
+from decimal import Decimal
+
+import pytest
+
+import ragmeter
+from ragmeter import Quota, QuotaExceeded
+from ragmeter.prices import Prices
+from ragmeter.quota import QuotaUnavailable
+
+PRICES = Prices({"m": {"input": "0.15", "output": "0.60"}})
+
+
+@pytest.fixture
+def nearby(tmp_path):
+    """A quota for what does not depend on where the sums are."""
+    return Quota.open(f"sqlite:{tmp_path}/ledger.db", lease=30, prices=PRICES)
+
+
+@pytest.fixture
+def quota(sums):
+    return Quota.open(sums, lease=30, prices=PRICES)
+
+
+def standing(quota, **scope):
+    return {row["name"]: (row["used"], row["reserved"], row["remaining"]) for row in quota.usage(**scope)}
+
+
+def refused(quota, tokens=1, money="0.000000000001", **scope):
+    with pytest.raises(QuotaExceeded) as raised:
+        quota.reserve(tokens, money=money, **scope)
+    return raised.value
+
+
+def test_what_is_reserved_is_settled_or_given_back(quota):
+    quota.limit("acme", tokens=1000, tenant="acme")
+    first, second = quota.reserve(600, tenant="acme"), quota.reserve(400, tenant="acme")
+    assert standing(quota, tenant="acme") == {"acme": (0, 1000, 0)}
+    refused(quota, tenant="acme")
+    quota.reserve(10**6, tenant="other").settle(tokens=10**6)
+    first.settle(tokens=500)
+    first.settle(tokens=500)
+    second.release()
+    second.settle(tokens=400)
+    assert quota.flush()
+    assert standing(quota, tenant="acme") == {"acme": (500, 0, 500)}
+
+
+def test_all_limits_that_apply_take_part_or_none(quota):
+    quota.limit("tenant", tokens=1000, tenant="acme", per="day")
+    quota.limit("each user", tokens=300, tenant="acme", user="*", per="24h")
+    quota.limit("embeddings", calls=1, operation="embeddings", per="total")
+    quota.limit("model", money="0.001", model="m")
+    ann = {"tenant": "acme", "user": "ann", "model": "m", "operation": "chat"}
+    quota.reserve(300, money="0.0004", **ann).settle(tokens=300, money="0.0004")
+    assert refused(quota, **ann).quota == "each user"
+    bob = ann | {"user": "bob", "operation": "embeddings"}
+    with pytest.raises(QuotaExceeded) as raised:
+        quota.reserve(1, money="0.000600000001", **bob)
+    assert raised.value.quota == "model"
+    quota.reserve(1, money="0.0006", **bob).settle(tokens=1, money="0.0006")
+    assert refused(quota, **bob).quota in {"embeddings", "model"}
+    assert standing(quota, **ann) == {
+        "each user": (300, 0, 0),
+        "model": (Decimal("0.001"), 0, 0),
+        "tenant": (301, 0, 699),
+    }
+    assert standing(quota, **bob)["each user"] == (1, 0, 299)
+    assert standing(quota, **bob)["embeddings"] == (1, 0, 0)
+
+
+def test_a_refusal_says_everything(nearby):
+    nearby.limit("acme", money="1.50", tenant="acme", user="*", per="month")
+    scope = {"tenant": "acme", "user": "ann"}
+    nearby.reserve(money="1", **scope).settle(money="0.9")
+    kept = nearby.reserve(money="0.25", **scope)
+    with pytest.raises(QuotaExceeded) as raised:
+        nearby.reserve(money="0.350000000001", **scope)
+    error = raised.value
+    assert (error.quota, error.measure, error.counted_for) == ("acme", "money", "user=ann")
+    assert (error.used, error.reserved, error.limit) == (Decimal("0.9"), Decimal("0.25"), Decimal("1.5"))
+    assert error.asked == Decimal("0.350000000001")
+    now = datetime.now(timezone.utc)
+    assert error.resets_at.day == 1
+    assert 0 < (error.resets_at - now).days + 1 <= 31
+    assert error.ragflow.startswith("**ERROR**: QUOTA_EXCEEDED - quota 'acme' for user=ann is used up: 0.9 of 1.5")
+    nearby.reserve(money="0.35", **scope).release()
+    kept.release()
+
+
+def test_an_unknown_price_is_refused_or_said(nearby):
+    nearby.limit("money", money="1", tenant="acme")
+    with pytest.raises(QuotaExceeded, match="nobody knows the price") as raised:
+        nearby.reserve(10, tenant="acme")
+    assert raised.value.asked is None
+    nearby.limit("money", money="1", tenant="acme", unknown_price="allow")
+    nearby.reserve(10, tenant="acme").settle(tokens=10)
+    assert nearby.health()["unpriced"] == 1
+    assert standing(nearby, tenant="acme") == {"money": (0, 0, 1)}
+
+
+def test_what_is_not_known_in_the_end_counts_as_it_was_reserved(nearby):
+    nearby.limit("acme", tokens=100, tenant="acme")
+    nearby.reserve(40, tenant="acme").settle()
+    assert standing(nearby, tenant="acme") == {"acme": (40, 0, 60)}
+    assert nearby.health()["settled_by_estimate"] == 1
+
+
+def test_more_than_was_reserved_counts_too(nearby):
+    nearby.limit("acme", tokens=100, tenant="acme")
+    nearby.reserve(40, tenant="acme").settle(tokens=170)
+    assert standing(nearby, tenant="acme") == {"acme": (170, 0, 0)}
+
+
+def test_policies_warn_and_finish(nearby):
+    heard = []
+    nearby.on_warning(lambda warning: heard.append((warning["name"], warning["mark"], warning["used"])))
+    nearby.limit("soft", tokens=100, tenant="acme", policy="warn", marks=[0.5, 0.9])
+    nearby.limit("new ones", tokens=100, tenant="acme", policy="finish", marks=[])
+    nearby.reserve(60, tenant="acme", run="first").settle(tokens=60)
+    nearby.reserve(60, tenant="acme", run="first").settle(tokens=60)
+    refused(nearby, tenant="acme", run="second")
+    refused(nearby, tenant="acme")
+    nearby.reserve(5, tenant="acme", run="first").settle(tokens=5)
+    assert heard == [("soft", 0.5, 60), ("soft", None, 60), ("soft", 0.9, 120), ("soft", None, 120)]
+
+
+def test_a_mark_is_reached_once_whoever_reaches_it(sums):
+    heard = []
+    quotas = [Quota.open(sums) for _ in range(2)]
+    for quota in quotas:
+        quota.on_warning(lambda warning: heard.append(warning["mark"]))
+    quotas[0].limit("acme", tokens=1000, tenant="acme", marks=[0.333, 0.8, 1])
+    for number in range(10):
+        quotas[number % 2].reserve(100, tenant="acme").settle(tokens=100)
+    assert heard == [0.333, 0.8, 1.0]
+
+
+def test_a_superuser_passes_and_is_written_down(quota):
+    quota.limit("acme", tokens=10, tenant="acme")
+    quota.reserve(10, tenant="acme", word=("root", "migration")).settle(tokens=10)
+    assert quota.notes() == []
+    quota.reserve(10, tenant="acme", word=("root", "migration")).settle(tokens=10)
+    (note,) = quota.notes()
+    assert (note["kind"], note["limit"], note["who"]) == ("override", "acme", "root")
+    assert "migration" in note["text"]
+    assert standing(quota, tenant="acme") == {"acme": (20, 0, 0)}
+    assert quota.health()["overridden"] == 1
+
+
+def test_limits_can_be_listed_changed_and_removed_from_elsewhere(sums):
+    here, there = Quota.open(sums), Quota.open(sums)
+    here.limit("a", tokens=10, tenant="acme", per="90m", marks=[0.5], policy="finish")
+    here.limit("b", money="0.5", user="*", model="m", operation="chat", per="total", unknown_price="allow")
+    a, b = there.list()
+    assert (a["measure"], a["limit"], a["tenant"], a["user"], a["marks"]) == ("tokens", 10, "acme", None, [0.5])
+    assert (b["limit"], b["user"], b["model"], b["per"]) == (Decimal("0.5"), "*", "m", "total")
+    there.reserve(10, tenant="acme").settle(tokens=10)
+    refused(there, tenant="acme")
+    here.limit("a", tokens=11, tenant="acme", per="90m")
+    there.reserve(1, tenant="acme").settle(tokens=1)
+    refused(there, tenant="acme")
+    assert here.remove("a")
+    assert not here.remove("a")
+    there.reserve(99, tenant="acme")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"tokens": 1, "calls": 1}, {}, {"tokens": -1}, {"tokens": 1, "per": "year"}, {"tokens": 1, "policy": "x"},
+        {"money": "NaN"}, {"money": 0.1 + 1j}, {"tokens": 1, "marks": [0]}, {"tokens": 1, "tenant": "a\nb"},
+        {"tokens": 10**19}, {"tokens": 1, "unknown_price": "x"},
+    ],
+)  # fmt: skip
+def test_a_limit_that_makes_no_sense_is_refused(tmp_path, wrong):
+    quota = Quota.open(f"sqlite:{tmp_path}/ledger.db")
+    with pytest.raises((ValueError, OverflowError)):
+        quota.limit("x", **wrong)
+    assert quota.list() == []
+
+
+def test_a_reservation_whose_keeper_is_gone_lapses_and_counts_when_it_is_settled_after_all(sums):
+    quota = Quota.open(sums, lease=0.2)
+    quota.limit("acme", tokens=100, tenant="acme")
+    kept = quota.reserve(60, tenant="acme")
+    time.sleep(0.5)
+    assert standing(quota, tenant="acme") == {"acme": (0, 60, 40)}, "renewed while somebody has it"
+    kept.settle(tokens=50)
+    quota.reserve(30, tenant="acme")
+    assert quota.flush()
+    assert standing(quota, tenant="acme") == {"acme": (50, 0, 50)}, "given back when nobody has it"
+
+
+def test_threads_share_what_is_left_exactly(quota):
+    quota.limit("acme", tokens=1000, tenant="acme", user="*")
+    taken, errors = [], []
+
+    def work():
+        while True:
+            try:
+                with quota.reserve(7, tenant="acme") as reserved:
+                    reserved.settle(tokens=7)
+                    taken.append(7)
+            except QuotaExceeded:
+                return
+            except Exception as exc:  # noqa: BLE001 - told below
+                errors.append(exc)
+                return
+
+    threads = [threading.Thread(target=work) for _ in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    assert sum(taken) == 994
+    assert standing(quota, tenant="acme") == {"acme": (994, 0, 6)}
+
+
+def test_money_is_exact_far_beyond_doubles(quota):
+    quota.limit("big", money="900000", tenant="acme")
+    quota.reserve(money="899999.999999999999", tenant="acme").settle(money="899999.999999999998")
+    with pytest.raises(QuotaExceeded):
+        quota.reserve(money="0.000000000003", tenant="acme")
+    quota.reserve(money="0.000000000002", tenant="acme").settle(money="0.000000000001")
+    assert standing(quota, tenant="acme")["big"] == (Decimal("899999.999999999999"), 0, Decimal("1e-12"))
+
+
+@pytest.mark.parametrize("url", ["redis://:s3cret@127.0.0.1:1/0", "postgresql://me:s3cret@127.0.0.1:1/x"])
+def test_sums_that_cannot_be_reached_refuse_or_let_through_and_are_counted(url, caplog):
+    closed, opened = Quota.open(url), Quota.open(url, when_down="open")
+    with pytest.raises(QuotaUnavailable):
+        closed.reserve(1, tenant="acme")
+    opened.reserve(1, tenant="acme").settle(tokens=1)
+    assert closed.health()["refused_blind"] == 1
+    assert opened.health()["unguarded"] == 1
+    assert "s3cret" not in caplog.text
+    assert "s3cret" not in repr(closed)
+
+
+def test_a_forked_child_reserves_by_itself(quota):
+    quota.limit("acme", tokens=100, tenant="acme")
+    kept = quota.reserve(50, tenant="acme")
+    child = os.fork()
+    if child == 0:
+        try:
+            quota.reserve(30, tenant="acme").settle(tokens=20)
+            kept.settle(tokens=1)  # is its parent's to settle
+            os._exit(0)
+        finally:
+            os._exit(1)
+    assert os.waitpid(child, 0)[1] == 0
+    kept.settle(tokens=50)
+    assert standing(quota, tenant="acme") == {"acme": (70, 0, 30)}
+
+
+def test_a_run_takes_its_quota_along(nearby):
+    assert ragmeter.current_scope() is None
+    with ragmeter.run("outer", quota=nearby):
+        with ragmeter.run("inner", tenant="acme"), ragmeter.label(role="x"):
+            assert ragmeter.current_scope().quota is nearby
+        token = ragmeter.carry()
+    with ragmeter.resume(token):
+        assert ragmeter.current_scope().quota is None
+    with ragmeter.resume(token, quota=nearby):
+        assert ragmeter.current_scope().quota is nearby
