@@ -32,8 +32,22 @@ pub(crate) fn migrate(store: &mut dyn Store) -> Result<()> {
     if found == VERSION {
         return Ok(());
     }
+    alone(store, |store| {
+        if version(store)? >= VERSION {
+            return Ok(());
+        }
+        for statement in first(store.dialect()) {
+            store.run(&statement)?;
+        }
+        store.run(&format!("INSERT INTO ragmeter_schema (version, at) VALUES ({VERSION}, {})", now()))?;
+        Ok(())
+    })
+}
+
+/// Runs `work`, which changes the schema, in a transaction that nobody else's change meets. Whoever comes second finds
+/// the work done. `MySQL`'s tables are not part of a transaction.
+pub(crate) fn alone(store: &mut dyn Store, work: impl FnOnce(&mut dyn Store) -> Result<()>) -> Result<()> {
     let dialect = store.dialect();
-    // One at a time: whoever comes second finds the work done. MySQL's tables are not part of a transaction.
     if dialect.0 == Engine::Mysql {
         store.rows("SELECT GET_LOCK('ragmeter_schema', 30)")?;
     }
@@ -41,14 +55,7 @@ pub(crate) fn migrate(store: &mut dyn Store) -> Result<()> {
         if dialect.0 == Engine::Postgres {
             store.rows("SELECT pg_advisory_xact_lock(7421186352)")?;
         }
-        if version(store)? >= VERSION {
-            return Ok(());
-        }
-        for statement in first(dialect) {
-            store.run(&statement)?;
-        }
-        store.run(&format!("INSERT INTO ragmeter_schema (version, at) VALUES ({VERSION}, {})", now()))?;
-        Ok(())
+        work(store)
     });
     if dialect.0 == Engine::Mysql {
         store.rows("SELECT RELEASE_LOCK('ragmeter_schema')")?;
