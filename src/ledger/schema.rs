@@ -19,35 +19,27 @@ pub(crate) const VERSION: i64 = 1;
 
 /// Brings the database to [`VERSION`].
 pub(crate) fn migrate(store: &mut dyn Store) -> Result<()> {
-    let found = version(store)?;
-    if found > VERSION {
+    let statements = first(store.dialect());
+    bring_to(store, "ragmeter_schema", VERSION, &statements)
+}
+
+/// Brings the tables whose version stands in `table` to version `newest`, which `statements` make.
+pub(crate) fn bring_to(store: &mut dyn Store, table: &str, newest: i64, statements: &[String]) -> Result<()> {
+    let found = version(store, table)?;
+    if found > newest {
         return Err(Error::new(
             Kind::Newer,
             format!(
-                "the ledger has schema {found}, made by a newer ragmeter; this one knows schemas up to {VERSION}: \
+                "the ledger has schema {found}, made by a newer ragmeter ({table}); this one knows schemas up to {newest}: \
                  install the newer ragmeter, the ledger was not touched"
             ),
         ));
     }
-    if found == VERSION {
+    if found == newest {
         return Ok(());
     }
-    alone(store, |store| {
-        if version(store)? >= VERSION {
-            return Ok(());
-        }
-        for statement in first(store.dialect()) {
-            store.run(&statement)?;
-        }
-        store.run(&format!("INSERT INTO ragmeter_schema (version, at) VALUES ({VERSION}, {})", now()))?;
-        Ok(())
-    })
-}
-
-/// Runs `work`, which changes the schema, in a transaction that nobody else's change meets. Whoever comes second finds
-/// the work done. `MySQL`'s tables are not part of a transaction.
-pub(crate) fn alone(store: &mut dyn Store, work: impl FnOnce(&mut dyn Store) -> Result<()>) -> Result<()> {
     let dialect = store.dialect();
+    // One at a time: whoever comes second finds the work done. MySQL's tables are not part of a transaction.
     if dialect.0 == Engine::Mysql {
         store.rows("SELECT GET_LOCK('ragmeter_schema', 30)")?;
     }
@@ -55,7 +47,14 @@ pub(crate) fn alone(store: &mut dyn Store, work: impl FnOnce(&mut dyn Store) -> 
         if dialect.0 == Engine::Postgres {
             store.rows("SELECT pg_advisory_xact_lock(7421186352)")?;
         }
-        work(store)
+        if version(store, table)? >= newest {
+            return Ok(());
+        }
+        for statement in statements {
+            store.run(statement)?;
+        }
+        store.run(&format!("INSERT INTO {table} (version, at) VALUES ({newest}, {})", now()))?;
+        Ok(())
     });
     if dialect.0 == Engine::Mysql {
         store.rows("SELECT RELEASE_LOCK('ragmeter_schema')")?;
@@ -92,19 +91,19 @@ pub(crate) fn in_snapshot<T>(store: &mut dyn Store, work: impl FnOnce(&mut dyn S
     done
 }
 
-fn version(store: &mut dyn Store) -> Result<i64> {
+fn version(store: &mut dyn Store, table: &str) -> Result<i64> {
     let exists = match store.dialect().0 {
-        Engine::Sqlite => "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = 'ragmeter_schema'",
-        Engine::Postgres => "SELECT count(*) FROM pg_class WHERE oid = to_regclass('ragmeter_schema')",
-        Engine::Mysql => {
+        Engine::Sqlite => format!("SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = '{table}'"),
+        Engine::Postgres => format!("SELECT count(*) FROM pg_class WHERE oid = to_regclass('{table}')"),
+        Engine::Mysql => format!(
             "SELECT count(*) FROM information_schema.tables \
-             WHERE table_schema = database() AND table_name = 'ragmeter_schema'"
-        }
+             WHERE table_schema = database() AND table_name = '{table}'"
+        ),
     };
-    if store.number(exists)? == 0 {
+    if store.number(&exists)? == 0 {
         return Ok(0);
     }
-    store.number("SELECT coalesce(max(version), 0) FROM ragmeter_schema")
+    store.number(&format!("SELECT coalesce(max(version), 0) FROM {table}"))
 }
 
 /// Version 1.

@@ -8,7 +8,7 @@
 
 use super::Ledger;
 use super::dialect::Dialect;
-use super::schema::{alone, in_transaction};
+use super::schema::{bring_to, in_transaction};
 use super::store::{Cell, Store};
 use super::target::Engine;
 use crate::error::{Error, Kind, Result};
@@ -53,7 +53,8 @@ impl Ledger {
     fn tables<T>(&self, work: impl FnOnce(&mut dyn Store) -> Result<T>) -> Result<T> {
         self.read(false, |store| {
             if !self.has_tables.load(Ordering::Acquire) {
-                migrate(store)?;
+                let statements = first(store.dialect());
+                bring_to(store, "ragmeter_tables", VERSION, &statements)?;
                 self.has_tables.store(true, Ordering::Release);
             }
             work(store)
@@ -91,32 +92,6 @@ fn filled(dialect: Dialect, (sql, values): &Statement) -> Result<String> {
     }
 }
 
-fn version(store: &mut dyn Store) -> Result<i64> {
-    store.number("SELECT coalesce(max(value), 0) FROM ragmeter_marks WHERE name = 'tables'")
-}
-
-fn migrate(store: &mut dyn Store) -> Result<()> {
-    let found = version(store)?;
-    if found > VERSION {
-        return Err(Error::new(
-            Kind::Newer,
-            format!("the tenants' tables have version {found}, made by a newer ragmeter; this one knows {VERSION}"),
-        ));
-    }
-    if found == VERSION {
-        return Ok(());
-    }
-    alone(store, |store| {
-        if version(store)? < VERSION {
-            for statement in first(store.dialect()) {
-                store.run(&statement)?;
-            }
-            store.run(&format!("INSERT INTO ragmeter_marks (name, value) VALUES ('tables', {VERSION})"))?;
-        }
-        Ok(())
-    })
-}
-
 /// Version 1.
 fn first(dialect: Dialect) -> Vec<String> {
     let (int, long, end) = (dialect.int(), dialect.long_text(), dialect.table_end());
@@ -126,6 +101,7 @@ fn first(dialect: Dialect) -> Vec<String> {
         format!("CREATE TABLE IF NOT EXISTS ragmeter_{table} ({columns}, PRIMARY KEY ({key})){end}")
     };
     vec![
+        create("tables", format!("version {int} NOT NULL, at {int} NOT NULL"), "version"),
         create(
             "tenants",
             format!(

@@ -84,7 +84,9 @@ class Exchange:
         if usage.model is not None:
             labels["model"] = None  # the model that answered is better than the one that was asked
         if self._call is not None:
-            self._call.heard.append(usage)
+            self._call.hear(usage)
+            if self._call.records:
+                return
         record(usage, scope=self._scope, shares=self._shares, **labels)
 
     def failed(self, exc: BaseException) -> None:
@@ -102,4 +104,8 @@ class Exchange:
     def lost(self) -> None:
         """Record an attempt that was sent and whose answer never came: it may be billed, nobody knows how much."""
         with guard("recording a lost attempt"):
-            record(Usage(origin="unknown"), scope=self._scope, **self.labels)
+            usage = Usage(origin="unknown")
+            if self._call is not None and self._call.records:
+                self._call.hear(usage)
+            else:
+                record(usage, scope=self._scope, **self.labels)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ragmeter.tenants.bundle import LLMBundle
 from ragmeter.tenants.catalog import Catalog
 from ragmeter.tenants.models import MODEL_TYPES, Tenant, TenantLLM, Token
 from ragmeter.tenants.secret import Secret, scrub
@@ -11,6 +12,7 @@ from ragmeter.tenants.vault import Vault, VaultError
 __all__ = [
     "MODEL_TYPES",
     "Catalog",
+    "LLMBundle",
     "Secret",
     "Tenant",
     "TenantLLM",

@@ -1,0 +1,98 @@
+"""Call of a tenant's model: who pays, under which name, and what it cost by its best witness."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ragmeter._native import Scope, Usage, current_scope, record
+from ragmeter.context import within
+from ragmeter.meter import guard
+from ragmeter.tenants.models import operation
+from ragmeter.witness import OpenCall
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ragmeter.tenants.models import TenantLLM
+
+__all__ = ["TenantCall"]
+
+
+class TenantCall(OpenCall):
+    """A call of a tenant's model that has begun and not ended.
+
+    It is recorded under the names of the configuration, whoever saw it: a provider's own name for the model that
+    answered would not lead back to the tenant's.
+
+    Args:
+        llm: Which model.
+        measured: What was measured beside the tokens: seconds of audio, characters, pages.
+        role: What it is for.
+    """
+
+    records = True
+
+    __slots__ = ("_measured", "_within")
+
+    def __init__(self, llm: TenantLLM, measured: Usage | None = None, role: str | None = None) -> None:
+        labels = {"tenant": llm.tenant_id, **({"role": role} if role is not None else {})}
+        super().__init__(
+            Scope(None, current_scope(), **labels),
+            provider=llm.provider,
+            model=llm.model,
+            operation=operation(llm.model_type),
+        )
+        self._measured = measured
+        self._within: list[within] = []
+
+    def __enter__(self) -> TenantCall:
+        inner = within(self.scope)
+        inner.__enter__()
+        self._within.append(inner)
+        super().__enter__()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        super().__exit__(*exc_info)
+        self._within.pop().__exit__(*exc_info)
+
+    def hear(self, usage: Usage) -> None:
+        """Record a request that an observer saw; each attempt is one call."""
+        self.heard.append(usage)
+        with guard("recording a call of a tenant's model"):
+            record(self._whole(usage), scope=self.scope, **self.labels)
+
+    def said(self) -> Usage | None:
+        """Return what the provider said so far, all requests together."""
+        words = self.heard or self._told
+        return sum(words[1:], words[0]) if words else None
+
+    def end(self, estimate: Callable[[], Usage] | None) -> None:
+        """Record the call, unless an observer did.
+
+        Args:
+            estimate: Returns the usage where the provider said nothing; None where the call failed and cost nothing.
+        """
+        with guard("recording a call of a tenant's model"):
+            self._told = [self._whole(usage) for usage in self._told]
+            self.close(None if estimate is None else lambda: self._whole(estimate()))
+
+    def _whole(self, usage: Usage) -> Usage:
+        """Return the usage with what was measured beside it; what the provider said of it is better."""
+        measured = self._measured
+        if measured is None:
+            return usage
+        counts: dict[str, Any] = {**_counts(measured), **_counts(usage)}
+        if counts == _counts(usage):
+            return usage
+        return Usage(
+            origin="estimated" if usage.origin == "unknown" else usage.origin,
+            provider=usage.provider,
+            model=usage.model,
+            response_id=usage.response_id,
+            **counts,
+        )
+
+
+def _counts(usage: Usage) -> dict[str, int]:
+    return {name: count for name, count in usage.as_dict().items() if name not in {"origin", "total_tokens", "flags"}}
