@@ -32,6 +32,8 @@ def ready_model(llm: TenantLLM, catalog: Catalog, care: Care | None = None) -> A
     # A URL that the tenant gives is taken for OpenAI's protocol, but for factories that are known to speak another.
     speaks_openai = url is not None and llm.llm_factory not in (PREFIXES.keys() - {"Cohere", "HuggingFace", "NVIDIA"})
     if speaks_openai and url is not None and importlib.util.find_spec("openai"):
+        import openai  # noqa: F401 - a second, now and not on the time of the first call
+
         return OpenAIModel(llm, url, care)
     if llm.llm_factory in PREFIXES and importlib.util.find_spec("litellm"):
         return LiteLLMModel(llm, url, care)

@@ -63,10 +63,11 @@ class Validator:
             return Verdict(None, f"a {what} cannot be tried by a short call")
         box: list[Verdict] = []
 
+        model = self._open(llm, self._catalog, Care(self.timeout))
+        if model is None:
+            return Verdict(None, f"ragmeter cannot call the {what}")
+
         async def call() -> Verdict:
-            model = self._open(llm, self._catalog, Care(self.timeout))
-            if model is None:
-                return Verdict(None, f"ragmeter cannot call the {what}")
             try:
                 with TenantCall(llm, role="validation") as billed:
                     trouble = await asyncio.wait_for(probe(model), self.timeout)
@@ -91,7 +92,7 @@ class Validator:
 
 
 async def _embedding(model: Any) -> str | None:
-    vectors, _used = await asyncio.to_thread(model.encode, ["Test if the api key is available"])
+    vectors, _used = model.encode(["Test if the api key is available"])  # this loop has nothing else to do
     return None if len(vectors) and len(vectors[0]) else "the answer has no vector"
 
 
@@ -106,7 +107,7 @@ async def _chat(model: Any) -> str | None:
 
 
 async def _rerank(model: Any) -> str | None:
-    scores, _used = await asyncio.to_thread(model.similarity, "What's the weather?", ["Is it sunny today?"])
+    scores, _used = model.similarity("What's the weather?", ["Is it sunny today?"])
     return None if len(scores) else "the answer has no score"
 
 

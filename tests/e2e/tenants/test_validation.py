@@ -19,11 +19,14 @@ spec = importlib.util.spec_from_file_location("bad_server", Path(__file__).with_
 bad_server = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(bad_server)
 KEY = bad_server.KEY
-TIMEOUT = 1.0
+TIMEOUT = 1.5
 
 
 @pytest.fixture(scope="module")
 def server():
+    import openai.resources.chat.completions  # a second that is no provider's fault
+    import openai.resources.embeddings  # noqa: F401
+
     server = bad_server.BadServer()
     yield server
     server.stop()
@@ -52,7 +55,7 @@ def llm(server, shape, kind, key=KEY):
         ("cohere", KEY, None),
         ("jina", KEY, None),
         ("openai", "sk-wrong-key-0123456789abcdef", "HTTP 401: the key is wrong"),
-        ("slow", KEY, "did not answer in"),
+        ("slow", KEY, "did not answer in "),
         ("drip", KEY, "did not answer in|takes longer than"),
         ("html", KEY, "answers with text/html instead of JSON; is the URL that of an API?"),
         ("disguised", KEY, "no JSON"),
