@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ragmeter.tenants.bundle import LLMBundle
 from ragmeter.tenants.catalog import Catalog
-from ragmeter.tenants.models import MODEL_TYPES, Tenant, TenantLLM, Token
+from ragmeter.tenants.models import MODEL_TYPES, NotThereError, Tenant, TenantLLM, Token
 from ragmeter.tenants.secret import Secret, scrub
 from ragmeter.tenants.service import TenantLLMService
 from ragmeter.tenants.vault import Vault, VaultError
@@ -13,6 +13,7 @@ __all__ = [
     "MODEL_TYPES",
     "Catalog",
     "LLMBundle",
+    "NotThereError",
     "Secret",
     "Tenant",
     "TenantLLM",

@@ -9,7 +9,7 @@ from ragmeter._native import Usage, count_tokens
 from ragmeter.observe.estimate import estimate, estimate_texts
 from ragmeter.tenants import measure
 from ragmeter.tenants.call import TenantCall
-from ragmeter.tenants.models import TenantLLM, model_type, split_name
+from ragmeter.tenants.models import NotThereError, TenantLLM, model_type, split_name
 from ragmeter.tenants.openai_models import chat_messages
 from ragmeter.tenants.ready import ready_model
 from ragmeter.tenants.validation import ERROR
@@ -38,7 +38,7 @@ class LLMBundle:
             model need not be configured: it is recorded under its own name.
 
     Raises:
-        LookupError: The tenant has no such model, or ragmeter has no class for its factory: give `model`.
+        NotThereError: The tenant has no such model, or ragmeter has no class for its factory: give `model`.
 
     Attributes:
         llm: The configuration.
@@ -63,12 +63,12 @@ class LLMBundle:
             llm = TenantLLM(tenant_id, factory or "unknown", name, kind)
         if llm is None:
             msg = f"tenant '{tenant_id}' has no {kind} model '{llm_name or '(default)'}'"
-            raise LookupError(msg)
+            raise NotThereError(msg)
         self.llm = llm
         self.mdl = model if model is not None else ready_model(llm, service.catalog)
         if self.mdl is None:
             msg = f"ragmeter has no class for {kind} models of {llm.llm_factory}: give one as model="
-            raise LookupError(msg)
+            raise NotThereError(msg)
         service.ledger.ensure_attached()
 
     def __repr__(self) -> str:

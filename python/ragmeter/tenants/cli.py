@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ragmeter.ledger import LedgerError
 from ragmeter.report import add_url, complain, open_ledger
 from ragmeter.table import table
+from ragmeter.tenants.models import NotThereError
 
 if TYPE_CHECKING:
     import argparse
@@ -62,7 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         service = TenantLLMService(open_ledger(arguments.ledger))
         return _ACTIONS[arguments.action](service, arguments)
-    except LookupError as exc:
+    except NotThereError as exc:
         print(f"ragmeter: {exc.args[0]}", file=sys.stderr)
         return 1
     except (LedgerError, VaultError, ValueError, OSError) as exc:
@@ -147,7 +148,7 @@ def _quota(service: TenantLLMService, arguments: argparse.Namespace) -> int:
     llm = service.get_api_key(arguments.tenant, arguments.model)
     if llm is None:
         msg = f"tenant '{arguments.tenant}' has no model '{arguments.model}'"
-        raise LookupError(msg)
+        raise NotThereError(msg)
     if arguments.limit is not None:
         llm = service.update(llm, quota=None if arguments.limit == "none" else _tokens(arguments.limit))
     print(f"{llm.llm_name}@{llm.llm_factory}: {_limit(llm.quota)}")
@@ -195,7 +196,7 @@ _ACTIONS: dict[str, Callable[[TenantLLMService, argparse.Namespace], int]] = {
 def _known(service: TenantLLMService, tenant_id: str) -> None:
     if service.tenant(tenant_id) is None:
         msg = f"there is no tenant '{tenant_id}'"
-        raise LookupError(msg)
+        raise NotThereError(msg)
 
 
 def _tokens(text: str) -> int:

@@ -10,7 +10,17 @@ from ragmeter.tenants.secret import Secret
 if TYPE_CHECKING:
     from collections.abc import Container
 
-__all__ = ["MODEL_TYPES", "Tenant", "TenantLLM", "Token", "model_type", "operation", "split_name", "stored_name"]
+__all__ = [
+    "MODEL_TYPES",
+    "NotThereError",
+    "Tenant",
+    "TenantLLM",
+    "Token",
+    "model_type",
+    "operation",
+    "split_name",
+    "stored_name",
+]
 
 MODEL_TYPES = ("chat", "embedding", "rerank", "image2text", "speech2text", "tts", "ocr")
 
@@ -30,6 +40,10 @@ _SUFFIXES = {
     "VLLM": "___VLLM",
 }
 """Factories whose models RAGFlow stores under a name of their own, as people call theirs like somebody else's."""
+
+
+class NotThereError(LookupError):
+    """A tenant, a model or a factory that was named is not there."""
 
 
 def model_type(name: str) -> str:

@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Any
 from ragmeter._native import Usage, record
 from ragmeter.ledger import Ledger, LedgerError
 from ragmeter.tenants.catalog import Catalog
-from ragmeter.tenants.models import MODEL_TYPES, Tenant, TenantLLM, model_type, operation, split_name, stored_name
+from ragmeter.tenants.models import (
+    MODEL_TYPES,
+    NotThereError,
+    Tenant,
+    TenantLLM,
+    model_type,
+    operation,
+    split_name,
+    stored_name,
+)
 from ragmeter.tenants.rows import Rows
 from ragmeter.tenants.secret import Secret
 from ragmeter.tenants.tokens import Tokens
@@ -118,13 +127,13 @@ class TenantLLMService:
         """Let a tenant's calls of a type go to `model@factory`, where they name no model.
 
         Raises:
-            LookupError: The tenant has no such model, or there is no such tenant.
+            NotThereError: The tenant has no such model, or there is no such tenant.
         """
         tenant, kind = self.tenant(tenant_id), model_type(kind)
         llm = self.get_api_key(tenant_id, name, kind)
         if tenant is None or llm is None:
             msg = f"tenant '{tenant_id}' has no {kind} model '{name}'"
-            raise LookupError(msg)
+            raise NotThereError(msg)
         defaults = {**tenant.defaults, kind: f"{llm.llm_name}@{llm.llm_factory}"}
         self._tenants.update({"defaults": json.dumps(defaults)}, id=tenant_id)
 
@@ -202,7 +211,7 @@ class TenantLLMService:
         """Change `api_key`, `api_base`, `max_tokens`, `status`, `verified` or `quota` of a model.
 
         Raises:
-            LookupError: It is not there any more.
+            NotThereError: It is not there any more.
         """
         allowed = {"api_key", "api_base", "max_tokens", "status", "verified", "quota"}
         if wrong := set(changes) - allowed:
@@ -215,7 +224,7 @@ class TenantLLMService:
         key = {name: row[name] for name in _LLM_KEY}
         if not self._llms.update({name: row[name] for name in (*changes, "updated_at")}, **key):
             msg = f"tenant '{llm.tenant_id}' has no model '{llm.llm_name}@{llm.llm_factory}'"
-            raise LookupError(msg)
+            raise NotThereError(msg)
         return changed
 
     def delete(self, tenant_id: str, llm_factory: str, llm_name: str | None = None, kind: str | None = None) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from ragmeter.tenants.models import TenantLLM, model_type
+from ragmeter.tenants.models import NotThereError, TenantLLM, model_type
 from ragmeter.tenants.secret import Secret, scrub
 from ragmeter.tenants.validation import PROBES, Validator
 
@@ -43,7 +43,7 @@ class Setup:
         A factory none of whose models can be tried is saved as unverified.
 
         Raises:
-            LookupError: The catalog has no such factory, or it offers no models.
+            NotThereError: The catalog has no such factory, or it offers no models.
         """
         secret = Secret(key)
         llms = [
@@ -61,7 +61,7 @@ class Setup:
         if not llms:
             known = self._service.catalog.factory(factory) is not None
             msg = f"{factory} has no models in the catalog: add_llm adds one" if known else f"there is no '{factory}'"
-            raise LookupError(msg)
+            raise NotThereError(msg)
         troubles: list[str] = []
         for kind in PROBES if self._check else ():
             llm = next((llm for llm in llms if llm.model_type == kind), None)
@@ -89,12 +89,12 @@ class Setup:
         """Add one model, if it answers; one that cannot be tried is saved as unverified.
 
         Raises:
-            LookupError: The catalog has no such factory.
+            NotThereError: The catalog has no such factory.
             ValueError: There is no such type.
         """
         if self._service.catalog.factory(factory) is None:
             msg = f"there is no '{factory}'"
-            raise LookupError(msg)
+            raise NotThereError(msg)
         llm = TenantLLM(
             tenant_id, factory, name, model_type(kind), Secret(key), api_base or None, max_tokens or _MOST_TOKENS
         )
