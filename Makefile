@@ -45,6 +45,16 @@ kill-rounds: .venv/.test-tools .venv/.release ## Kill writers 100 times per data
 	tools/servers
 	RAGMETER_KILL_ROUNDS=100 RAGMETER_OUTAGE=20 $(BIN)/python -m pytest -s tests/e2e/test_ledger_crash.py
 
+.PHONY: usage-bar
+usage-bar: .venv/.test-tools .venv/.release ## Count 100,000 uses of tenants from 4 processes per database, and measure the caller
+	tools/servers
+	RAGMETER_USAGE_CALLS=100000 $(BIN)/python -m pytest -s tests/e2e/tenants/test_usage.py
+	$(BIN)/python benches/tenant_usage.py
+
+.PHONY: api-cases
+api-cases: .venv/.test-tools .venv/.dev ## Send 5,000 made-up requests to the HTTP API
+	RAGMETER_API_CASES=5600 $(BIN)/python -m pytest -s tests/python/api/test_schema.py
+
 .PHONY: bench-ledger
 bench-ledger: .venv/.test-tools .venv/.release ## Measure the ledger side by side with what it is compared with
 	tools/servers

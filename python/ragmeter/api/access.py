@@ -10,9 +10,9 @@ from fastapi import Depends, Query, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from ragmeter.api.envelope import Code, RefusedError
-from ragmeter.tenants.models import Token
 
 if TYPE_CHECKING:
+    from ragmeter.tenants.models import Token
     from ragmeter.tenants.service import TenantLLMService
 
 __all__ = ["Access", "Asking", "Limiter", "Ours", "Superuser", "TenantName"]

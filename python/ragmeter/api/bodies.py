@@ -24,7 +24,7 @@ Key = SecretStr | dict[str, Any]
 
 
 class _Keyed(BaseModel):
-    """A body with a key. The parts of a key that has several may stand beside it: `yiyan_ak`, `bedrock_sk`, …"""
+    """A body with a key. The parts of a key that has several may stand beside it: `yiyan_ak`, `bedrock_sk`."""
 
     model_config = ConfigDict(extra="allow")
 

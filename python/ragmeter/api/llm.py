@@ -31,7 +31,13 @@ def add_llm(body: AddLlm, request: Request, access: Asking, tenant_id: Ours) -> 
     key = keys.build(body.llm_factory, body.model_type, body.key_fields())
     return _answer(
         _setup(request, access).add_llm(
-            tenant_id, body.llm_factory, body.llm_name, body.model_type, key, body.api_base, body.max_tokens
+            tenant_id,
+            body.llm_factory,
+            body.llm_name,
+            body.model_type,
+            key,
+            api_base=body.api_base,
+            max_tokens=body.max_tokens,
         )
     )
 
@@ -90,9 +96,7 @@ def enable_llm(body: LlmStatus, access: Asking, tenant_id: Ours) -> Envelope:
 
 def _named(access: Access, tenant_id: str, factory: str, name: str) -> list[TenantLLM]:
     names = {name, stored_name(factory, name)}
-    found = [
-        llm for llm in access.service.list(tenant_id) if llm.llm_factory == factory and llm.llm_name in names
-    ]
+    found = [llm for llm in access.service.list(tenant_id) if llm.llm_factory == factory and llm.llm_name in names]
     if not found:
         msg = f"there is no model '{name}' of {factory}"
         raise NotThereError(msg)

@@ -175,9 +175,7 @@ class LLMBundle:
         call.leave()
         call.end(lambda: self._chat(system, history, text, 0))
 
-    def _chat(
-        self, system: str | None, history: Sequence[Mapping[str, Any]], text: str | None, used: Any
-    ) -> Usage:
+    def _chat(self, system: str | None, history: Sequence[Mapping[str, Any]], text: str | None, used: Any) -> Usage:
         request = {"messages": chat_messages(system, history), "model": self.llm.model}
         return _within_total(estimate("chat", request, text), used)
 

@@ -115,8 +115,8 @@ def _key(service: TenantLLMService, arguments: argparse.Namespace) -> int:
             arguments.model,
             arguments.type,
             key,
-            arguments.base_url,
-            arguments.max_tokens,
+            api_base=arguments.base_url,
+            max_tokens=arguments.max_tokens,
         )
     print(done.message, file=sys.stdout if done.saved else sys.stderr)
     return 0 if done.saved else 2

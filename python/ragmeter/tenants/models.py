@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ragmeter.tenants.secret import Secret
-
 if TYPE_CHECKING:
     from collections.abc import Container
+
+    from ragmeter.tenants.secret import Secret
 
 __all__ = [
     "MODEL_TYPES",

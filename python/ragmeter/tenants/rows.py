@@ -77,7 +77,7 @@ class Rows:
         for left in reversed(range(_TRIES)):
             try:
                 return sum(self._ledger.change(statements))
-            except LedgerError as exc:
+            except LedgerError as exc:  # noqa: PERF203 - the statement takes a thousand times longer
                 if exc.kind not in {"busy", "duplicate"} or not left:
                     raise
         return 0

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["TenantLLMService"]
 
 _LONGEST_NAME = 128
+_MOST_LABELS = 10_000
 _TENANT = ("id", "title", "status", "defaults", "created_at")
 _LLM_KEY = ("tenant_id", "llm_factory", "llm_name", "model_type")
 _LLM = (
@@ -70,6 +71,7 @@ class TenantLLMService:
     def __init__(self, ledger: Ledger | str, vault: Vault | None = None) -> None:
         self.ledger = Ledger.open(ledger) if isinstance(ledger, str) else ledger
         self._vault = vault
+        self._labels: dict[tuple[str, str | None], dict[str, str | None]] = {}
         self.catalog = Catalog(self.ledger)
         self.tokens = Tokens(self.ledger)
         self._tenants = Rows(self.ledger, "tenants", _TENANT, ("id",))
@@ -180,13 +182,14 @@ class TenantLLMService:
 
         A limit and a status that were set stay.
         """
-        rows = []
+        rows, now = [], _now()
         for llm in llms:
             name = stored_name(llm.llm_factory, _name("llm_name", llm.llm_name))
             before = self.get(llm.tenant_id, llm.llm_factory, name, llm.model_type)
-            kept = {"created_at": before.created_at, "quota": before.quota, "status": before.status} if before else {}
-            now = _now()
-            rows.append(self._row(replace(llm, **{"created_at": now, "updated_at": now, "llm_name": name, **kept})))
+            kept: dict[str, Any] = {"created_at": now}
+            if before is not None:
+                kept = {"created_at": before.created_at, "quota": before.quota, "status": before.status}
+            rows.append(self._row(replace(llm, updated_at=now, llm_name=name, **kept)))
         self._llms.put(rows)
 
     def get(self, tenant_id: str, llm_factory: str, llm_name: str, kind: str) -> TenantLLM | None:
@@ -202,7 +205,7 @@ class TenantLLMService:
             replace(llm, used_tokens=counts.get((llm.llm_factory, llm.llm_name, llm.model_type), 0)) for llm in llms
         ]
 
-    def unconfigured(self, tenant_id: str) -> list[dict[str, Any]]:
+    def unconfigured(self, tenant_id: str) -> Sequence[dict[str, Any]]:
         """Return what a tenant has used of models that it has not configured; see `Ledger.usage`."""
         llms = [self._llm(row) for row in self._llms.find(tenant_id=tenant_id)]
         return used(llms, used_rows(self.ledger, tenant_id))[1]
@@ -324,16 +327,21 @@ class TenantLLMService:
         if not 0 <= output_tokens <= used_tokens:
             msg = f"of {used_tokens} used tokens, {output_tokens} cannot be output"
             raise ValueError(msg)
+        labels = self._labels.get((llm_type, llm_name)) or self._label(llm_type, llm_name)
+        usage = Usage(input_tokens=used_tokens - output_tokens, output_tokens=output_tokens)
+        record(usage, tenant=tenant_id, **labels)
+        return True
+
+    def _label(self, llm_type: str, llm_name: str | None) -> dict[str, str | None]:
+        """Find out under which names a model is recorded, and see to it that the ledger hears."""
         self.ledger.ensure_attached()
         name, factory = split_name(llm_name, self.catalog.known) if llm_name else (None, None)
-        record(
-            Usage(input_tokens=used_tokens - output_tokens, output_tokens=output_tokens),
-            tenant=tenant_id,
-            provider=factory.lower() if factory is not None else None,
-            model=name,
-            operation=operation(model_type(llm_type)),
-        )
-        return True
+        provider = factory.lower() if factory is not None else None
+        labels = {"provider": provider, "model": name, "operation": operation(model_type(llm_type))}
+        if len(self._labels) > _MOST_LABELS:
+            self._labels.clear()
+        self._labels[llm_type, llm_name] = labels
+        return labels
 
     def usage(self, tenant_id: str) -> dict[str, Any]:
         """Return the tokens that a tenant has used: in all, by model, and of models that it has not configured."""

@@ -83,6 +83,7 @@ class Setup:
         name: str,
         kind: str,
         key: str,
+        *,
         api_base: str | None = None,
         max_tokens: int | None = None,
     ) -> Done:

@@ -32,27 +32,39 @@ def explain(exc: BaseException, llm: TenantLLM) -> str:
 
 
 def _reason(exc: BaseException) -> str:
-    chain = list(_chain(exc))
-    for cause in chain:
-        if isinstance(cause, BadAnswerError):
-            return str(cause)
-        if isinstance(cause, json.JSONDecodeError):
-            return "it answers with something that is no JSON; is the URL that of an API?"
-    for cause in chain:
-        status = getattr(cause, "status_code", None)
-        if isinstance(status, int):
-            meaning = _MEANINGS.get(status, "the server failed" if status >= 500 else "the request was refused")  # noqa: PLR2004
-            said = _said(cause)
-            return f"HTTP {status}: {meaning}{f' ({said})' if said else ''}"
-    for cause in chain:
-        name = type(cause).__name__
-        if "Timeout" in name:
-            return "it did not answer in time"
-        if name in {"ConnectError", "ConnectionRefusedError", "gaierror", "UnsupportedProtocol", "InvalidURL"}:
-            return f"it cannot be reached ({cause})"
+    for read in (_of_answer, _of_status, _of_connection):
+        for cause in _chain(exc):
+            if (reason := read(cause)) is not None:
+                return reason
     if isinstance(exc, (AttributeError, IndexError, KeyError, TypeError)):
         return "its answer has not the form of this API"
     return f"{type(exc).__name__}: {exc}"
+
+
+def _of_answer(cause: BaseException) -> str | None:
+    if isinstance(cause, BadAnswerError):
+        return str(cause)
+    if isinstance(cause, json.JSONDecodeError):
+        return "it answers with something that is no JSON; is the URL that of an API?"
+    return None
+
+
+def _of_status(cause: BaseException) -> str | None:
+    status = getattr(cause, "status_code", None)
+    if not isinstance(status, int):
+        return None
+    meaning = _MEANINGS.get(status, "the server failed" if status >= 500 else "the request was refused")  # noqa: PLR2004
+    said = _said(cause)
+    return f"HTTP {status}: {meaning}{f' ({said})' if said else ''}"
+
+
+def _of_connection(cause: BaseException) -> str | None:
+    name = type(cause).__name__
+    if "Timeout" in name:
+        return "it did not answer in time"
+    if name in {"ConnectError", "ConnectionRefusedError", "gaierror", "UnsupportedProtocol", "InvalidURL"}:
+        return f"it cannot be reached ({cause})"
+    return None
 
 
 def _chain(exc: BaseException) -> Iterator[BaseException]:

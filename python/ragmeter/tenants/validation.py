@@ -56,7 +56,7 @@ class Validator:
         self.timeout = timeout if timeout is not None else float(os.environ.get("LLM_TIMEOUT_SECONDS") or 10)
 
     def check(self, llm: TenantLLM) -> Verdict:
-        """Call a model once. Takes at most the time-out and half a second. The tenant pays, in the role `validation`."""
+        """Call a model once, in at most the time-out and half a second. The tenant pays, in the role `validation`."""
         probe = PROBES.get(llm.model_type)
         what = f"{llm.model_type} model {llm.llm_name} of {llm.llm_factory}"
         if probe is None:

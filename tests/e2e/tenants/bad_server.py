@@ -39,10 +39,11 @@ def good(path, shape):
         if shape == "cohere":
             return {"id": "r", "results": results, "meta": {"billed_units": {"search_units": 1}}}
         return {"model": "m", "results": results, "usage": {"total_tokens": 9}}
+    usage = {} if shape == "mute" else {"usage": {"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 7}}
     message = {"role": "assistant", "content": "" if shape == "mute" else "Fine."}
     return {"id": "c", "object": "chat.completion", "created": 1, "model": "m",
             "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
-            **({} if shape == "mute" else {"usage": {"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 7}})}  # fmt: skip
+            **usage}  # fmt: skip
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -54,7 +55,7 @@ class Handler(BaseHTTPRequestHandler):
         self.server.came.append((shape, self.path, self.headers.get("authorization")))
         getattr(self, shape, self.answer)()
 
-    do_GET = do_POST
+    do_GET = do_POST  # noqa: N815 - the name that the base class looks for
 
     def send(self, status, body, kind="application/json", **headers):
         self.send_response(status)

@@ -83,7 +83,7 @@ async def test_every_call_of_a_tenant_is_recorded_once_under_his_names(service, 
     assert {call["origin"] for call in calls} == {"reported"}
     assert {call["provider"] for call in calls} == {"vllm"}
     assert [call["model"] for call in calls] == ["gpt"] * 3 + ["embed"] * 2 + ["rank", "gpt"]
-    billed = {kind: 0 for kind in ("chat", "image2text", "embedding", "rerank")}
+    billed = dict.fromkeys(("chat", "image2text", "embedding", "rerank"), 0)
     kinds = ["chat"] * 3 + ["embedding"] * 2 + ["rerank", "image2text"]
     for kind, bill in zip(kinds, server.bills, strict=True):
         billed[kind] += bill.total_tokens

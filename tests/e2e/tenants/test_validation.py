@@ -69,7 +69,7 @@ def llm(server, shape, kind, key=KEY):
         ("bomb", KEY, "compressed data that nobody asked for"),
     ],
 )
-def test_the_verdict_is_right_and_in_time(service, server, shape, key, kind, why):
+def test_the_verdict_is_right_and_in_time(service, server, shape, key, kind, why):  # noqa: PLR0917
     began = time.monotonic()
     verdict = Validator(service.catalog, TIMEOUT).check(llm(server, shape, kind, key))
     assert time.monotonic() - began < TIMEOUT + 4  # a busy machine; without a limit these take 20 s and more
@@ -119,21 +119,25 @@ def test_set_api_key_tries_types_until_one_answers_and_saves_all(service, setup,
 
 def test_add_llm_tries_the_one_model(service, setup, server):
     url = f"{server.url}/openai/v1"
-    assert setup.add_llm("acme", "VLLM", "mine", "chat", KEY, url, 4096) == (True, True, "success")
-    assert setup.add_llm("acme", "VLLM", "other", "chat", "wrong-key-0123", url).message.startswith(
+    assert setup.add_llm("acme", "VLLM", "mine", "chat", KEY, api_base=url, max_tokens=4096) == (True, True, "success")
+    assert setup.add_llm("acme", "VLLM", "other", "chat", "wrong-key-0123", api_base=url).message.startswith(
         "Fail to access chat model other of VLLM: HTTP 401"
     )
-    assert not setup.add_llm("acme", "VLLM", "voice", "tts", KEY, url).verified
+    assert not setup.add_llm("acme", "VLLM", "voice", "tts", KEY, api_base=url).verified
     assert {(llm.llm_name, llm.max_tokens) for llm in service.list("acme")} == {
         ("mine___VLLM", 4096), ("voice___VLLM", 8192),
     }  # fmt: skip
 
 
 def test_what_a_try_costs_is_paid_by_the_tenant(service, setup, server):
-    setup.add_llm("acme", "VLLM", "mine", "chat", KEY, f"{server.url}/openai/v1")
+    setup.add_llm("acme", "VLLM", "mine", "chat", KEY, api_base=f"{server.url}/openai/v1")
     assert service.ledger.flush(20)
     (call,) = service.ledger.calls()
-    assert (call["labels"]["tenant"], call["labels"]["role"], call["usage"]["total_tokens"]) == ("acme", "validation", 7)
+    assert (call["labels"]["tenant"], call["labels"]["role"], call["usage"]["total_tokens"]) == (
+        "acme",
+        "validation",
+        7,
+    )
 
 
 def test_no_key_is_in_the_logs_whatever_is_logged(service, setup, server, caplog):

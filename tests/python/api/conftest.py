@@ -18,9 +18,12 @@ class Yes:
         return Verdict(True, "")
 
 
-@pytest.fixture
-def service(tmp_path):
-    with Ledger.open(f"sqlite:{tmp_path}/ledger.db") as ledger:
+TABLES = ("tenants", "tenant_llm", "tokens")
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory):
+    with Ledger.open(f"sqlite:{tmp_path_factory.mktemp('api')}/ledger.db") as ledger:
         service = TenantLLMService(ledger, Vault([new_key()]))
         for tenant in ("mine", "theirs"):
             service.create_tenant(tenant, f"title-of-{tenant}")
@@ -36,7 +39,7 @@ def service(tmp_path):
         yield service
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def tokens(service):
     def text(*args, **kwargs):
         return service.tokens.make(*args, **kwargs)[1].reveal()
@@ -50,7 +53,19 @@ def tokens(service):
     }
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def client(service):
     with TestClient(create_app(service, validator=Yes(), tries_a_minute=1000)) as client:
         yield client
+
+
+@pytest.fixture(autouse=True)
+def as_it_was(service, tokens):
+    """Puts back after a test what it has changed."""
+    before = {table: service.ledger.select(f"SELECT * FROM ragmeter_{table}") for table in TABLES}
+    yield
+    statements = []
+    for table, rows in before.items():
+        statements.append((f"DELETE FROM ragmeter_{table}", []))
+        statements += [(f"INSERT INTO ragmeter_{table} VALUES ({', '.join('?' * len(row))})", row) for row in rows]
+    service.ledger.change(statements)

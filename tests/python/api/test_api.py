@@ -34,7 +34,11 @@ def test_set_api_key_and_its_failures_speak_as_ragflow_does(client, service, own
     assert answer.json() == {"code": 0, "message": "success", "data": True}
     assert len(service.list("mine")) == len(service.catalog.models("OpenAI")) + 1
     missing = client.post("/api/v1/llm/set_api_key", headers=own, json={})
-    assert missing.json() == {"code": 101, "message": "required argument are missing: llm_factory,api_key; ", "data": None}
+    assert missing.json() == {
+        "code": 101,
+        "message": "required argument are missing: llm_factory,api_key; ",
+        "data": None,
+    }
     unknown = client.post("/v1/llm/set_api_key", headers=own, json={"llm_factory": "Nobody", "api_key": KEY})
     assert unknown.json()["code"] == 102
     with TestClient(create_app(service, validator=No())) as strict:
@@ -74,6 +78,7 @@ def test_factories_are_listed_with_their_types(client, own):
 
 def test_keys_are_tried_so_often_and_no_more(service, tokens):
     with TestClient(create_app(service, validator=No(), tries_a_minute=3)) as client:
+
         def attempt(token):
             body = {"llm_factory": "Jina", "api_key": KEY}
             params = {"tenant_id": "mine"} if token == "superuser" else None

@@ -12,7 +12,10 @@ OPEN = dict.fromkeys(OURS, 200)
 
 LLM = {
     ("POST", "/set_api_key"): (OURS, {"llm_factory": "OpenAI", "api_key": "sk-new-0123456789abcdef"}),
-    ("POST", "/add_llm"): (OURS, {**MODEL, "llm_name": "another", "model_type": "chat", "api_key": "sk-new-0123456789"}),
+    ("POST", "/add_llm"): (
+        OURS,
+        {**MODEL, "llm_name": "another", "model_type": "chat", "api_key": "sk-new-0123456789"},
+    ),
     ("GET", "/factories"): (ANYBODY, None),
     ("GET", "/my_llms"): (OURS, None),
     ("GET", "/list"): (OURS, None),
@@ -48,7 +51,7 @@ def everything(service, tenant):
 
 @pytest.mark.parametrize("token", list(OURS))
 @pytest.mark.parametrize(("method", "path"), list(MATRIX))
-def test_nothing_crosses_from_tenant_to_tenant(client, service, tokens, method, path, token):
+def test_nothing_crosses_from_tenant_to_tenant(client, service, tokens, method, path, token):  # noqa: PLR0917
     expected, body = MATRIX[method, path]
     mine = next(entry.id for entry in service.tokens.list("mine"))
     headers = {"Authorization": f"Bearer {tokens[token]}"} if tokens[token] else {}
