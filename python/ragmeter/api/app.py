@@ -68,7 +68,7 @@ def create_app(
         service.ledger.check()
         return done({"status": "ok"})
 
-    @app.get("/api/v1/metrics", tags=["server"], response_class=PlainTextResponse)
+    @app.get("/api/v1/metrics", tags=["server"], responses={200: {"content": {"text/plain": {}}}}, response_model=None)
     def metrics(_: Superuser) -> PlainTextResponse:
         """Return the counters of this process in Prometheus' form."""
         return PlainTextResponse(totals.text() if totals is not None else "", media_type=CONTENT_TYPE)
