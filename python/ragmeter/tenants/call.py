@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 from ragmeter._native import Scope, Usage, current_scope, record
 from ragmeter.context import within
 from ragmeter.meter import guard
 from ragmeter.tenants.models import operation
-from ragmeter.witness import OpenCall
+from ragmeter.witness import OpenCall, call_variable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from ragmeter.tenants.models import TenantLLM
 
@@ -43,18 +44,27 @@ class TenantCall(OpenCall):
             operation=operation(llm.model_type),
         )
         self._measured = measured
-        self._within: list[within] = []
+        self._within = within(self.scope)
 
     def __enter__(self) -> TenantCall:
-        inner = within(self.scope)
-        inner.__enter__()
-        self._within.append(inner)
         super().__enter__()
+        self._within.__enter__()
         return self
 
     def __exit__(self, *exc_info: object) -> None:
+        self._within.__exit__(*exc_info)
         super().__exit__(*exc_info)
-        self._within.pop().__exit__(*exc_info)
+
+    @contextlib.contextmanager
+    def here(self) -> Iterator[None]:
+        """Go on with a call that was entered before: a step of its stream, in whatever task asks for it."""
+        before = call_variable.get()
+        call_variable.set(self)
+        try:
+            with within(self.scope):
+                yield
+        finally:
+            call_variable.set(before)
 
     def hear(self, usage: Usage) -> None:
         """Record a request that an observer saw; each attempt is one call."""

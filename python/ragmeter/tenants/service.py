@@ -71,7 +71,7 @@ class TenantLLMService:
     def __init__(self, ledger: Ledger | str, vault: Vault | None = None) -> None:
         self.ledger = Ledger.open(ledger) if isinstance(ledger, str) else ledger
         self._vault = vault
-        self._labels: dict[tuple[str, str | None], dict[str, str | None]] = {}
+        self._labels: dict[tuple[str, str | None], dict[str, Any]] = {}
         self.catalog = Catalog(self.ledger)
         self.tokens = Tokens(self.ledger)
         self._tenants = Rows(self.ledger, "tenants", _TENANT, ("id",))
@@ -332,7 +332,7 @@ class TenantLLMService:
         record(usage, tenant=tenant_id, **labels)
         return True
 
-    def _label(self, llm_type: str, llm_name: str | None) -> dict[str, str | None]:
+    def _label(self, llm_type: str, llm_name: str | None) -> dict[str, Any]:
         """Find out under which names a model is recorded, and see to it that the ledger hears."""
         self.ledger.ensure_attached()
         name, factory = split_name(llm_name, self.catalog.known) if llm_name else (None, None)

@@ -47,13 +47,11 @@ def llm(server, shape, kind, key=KEY):
     return TenantLLM("acme", "OpenAI-API-Compatible", "m", kind, Secret(key), f"{server.url}/{shape}/v1")
 
 
-@pytest.mark.parametrize("kind", ["chat", "embedding", "rerank"])
+@pytest.mark.parametrize("kind", ["chat", "embedding"])
 @pytest.mark.parametrize(
     ("shape", "key", "why"),
     [
         ("openai", KEY, None),
-        ("cohere", KEY, None),
-        ("jina", KEY, None),
         ("openai", "sk-wrong-key-0123456789abcdef", "HTTP 401: the key is wrong"),
         ("slow", KEY, "did not answer in "),
         ("drip", KEY, "did not answer in|takes longer than"),
@@ -78,6 +76,14 @@ def test_the_verdict_is_right_and_in_time(service, server, shape, key, kind, why
         assert re.search(why, verdict.message), verdict.message
     assert key not in verdict.message
     assert {authorization for shape, _, authorization in server.came if shape == "good"} == set()
+
+
+@pytest.mark.parametrize("shape", ["cohere", "jina"])
+def test_ranks_are_tried_in_either_form(service, server, shape):
+    validator = Validator(service.catalog, TIMEOUT)
+    assert validator.check(llm(server, shape, "rerank")) == (True, "")
+    assert "HTTP 401" in validator.check(llm(server, shape, "rerank", "wrong-key-0123456789")).message
+    assert "has not the form" in validator.check(llm(server, "empty", "rerank")).message
 
 
 def test_a_mute_model_and_a_closed_port_are_no_success(service, server):

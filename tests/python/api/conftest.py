@@ -63,9 +63,13 @@ def client(service):
 def as_it_was(service, tokens):
     """Puts back after a test what it has changed."""
     before = {table: service.ledger.select(f"SELECT * FROM ragmeter_{table}") for table in TABLES}
-    yield
-    statements = []
-    for table, rows in before.items():
-        statements.append((f"DELETE FROM ragmeter_{table}", []))
-        statements += [(f"INSERT INTO ragmeter_{table} VALUES ({', '.join('?' * len(row))})", row) for row in rows]
-    service.ledger.change(statements)
+
+    def restore():
+        statements = []
+        for table, rows in before.items():
+            statements.append((f"DELETE FROM ragmeter_{table}", []))
+            statements += [(f"INSERT INTO ragmeter_{table} VALUES ({', '.join('?' * len(row))})", row) for row in rows]
+        service.ledger.change(statements)
+
+    yield restore
+    restore()
