@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-__all__ = ["Secret", "scrub", "scrub_url"]
+__all__ = ["Secret", "plain_url", "scrub", "scrub_url"]
 
 _SHORTEST = 4
 """A secret below this length is no secret: the keys of local servers are `x`."""
@@ -66,6 +66,18 @@ class Secret:
 def scrub_url(url: str) -> str:
     """Return a URL without login and without values of parameters that may be secret."""
     return _URL_SECRET.sub(r"\1****", _URL_LOGIN.sub("****", url))
+
+
+def plain_url(url: str | None) -> str | None:
+    """Return a URL that holds no secret, for it is stored and logged as it is; None for none.
+
+    Raises:
+        ValueError: It has a login, or a parameter that may be one.
+    """
+    if url and scrub_url(url) != url:
+        msg = "the URL holds a login or a key; those go into api_key, which is encrypted"
+        raise ValueError(msg)
+    return url or None
 
 
 def scrub(text: str, secrets: Iterable[Secret | str | None] = ()) -> str:

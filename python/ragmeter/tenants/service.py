@@ -21,7 +21,7 @@ from ragmeter.tenants.models import (
     stored_name,
 )
 from ragmeter.tenants.rows import Rows
-from ragmeter.tenants.secret import Secret
+from ragmeter.tenants.secret import Secret, plain_url
 from ragmeter.tenants.tokens import Tokens
 from ragmeter.tenants.usage import tokens, used, used_rows
 from ragmeter.tenants.vault import Vault
@@ -361,7 +361,13 @@ class TenantLLMService:
     def _row(self, llm: TenantLLM) -> dict[str, Any]:
         row = {name: value for name, value in vars(llm).items() if name in _LLM}
         key = self.vault.lock(llm.api_key) if llm.api_key is not None else None
-        return {**row, "api_key": key, "status": int(llm.status), "verified": int(llm.verified)}
+        return {
+            **row,
+            "api_base": plain_url(llm.api_base),
+            "api_key": key,
+            "status": int(llm.status),
+            "verified": int(llm.verified),
+        }
 
     def _llm(self, row: dict[str, Any]) -> TenantLLM:
         key = self.vault.unlock(row["api_key"]) if row["api_key"] else None

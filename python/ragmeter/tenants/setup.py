@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from ragmeter.tenants.models import NotThereError, TenantLLM, model_type
-from ragmeter.tenants.secret import Secret, scrub
+from ragmeter.tenants.secret import Secret, plain_url, scrub
 from ragmeter.tenants.validation import PROBES, Validator
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class Setup:
         Raises:
             NotThereError: The catalog has no such factory, or it offers no models.
         """
-        secret = Secret(key)
+        secret, base_url = Secret(key), plain_url(base_url)
         llms = [
             TenantLLM(
                 tenant_id,
@@ -53,7 +53,7 @@ class Setup:
                 model["llm_name"],
                 model["model_type"],
                 secret,
-                base_url or None,
+                base_url,
                 model["max_tokens"] or _MOST_TOKENS,
             )
             for model in self._service.catalog.models(factory)
@@ -91,13 +91,13 @@ class Setup:
 
         Raises:
             NotThereError: The catalog has no such factory.
-            ValueError: There is no such type.
+            ValueError: There is no such type, or the URL holds a secret.
         """
         if self._service.catalog.factory(factory) is None:
             msg = f"there is no '{factory}'"
             raise NotThereError(msg)
         llm = TenantLLM(
-            tenant_id, factory, name, model_type(kind), Secret(key), api_base or None, max_tokens or _MOST_TOKENS
+            tenant_id, factory, name, model_type(kind), Secret(key), plain_url(api_base), max_tokens or _MOST_TOKENS
         )
         works, message = self._validator.check(llm) if self._check else (None, "")
         if works is False:

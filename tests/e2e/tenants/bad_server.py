@@ -105,7 +105,7 @@ class Handler(BaseHTTPRequestHandler):
         self.send(404, b'{"error": {"message": "The model does not exist"}}')
 
     def redirect(self):
-        target = f"{self.server.url}/good/v1/chat/completions?token={KEY}"
+        target = f"{self.server.url}/good/v1/chat/completions?token=sk-echo-of-a-key-0123456789"
         self.send(307, b"", location=target)
 
     def huge(self):

@@ -75,6 +75,7 @@ def test_the_verdict_is_right_and_in_time(service, server, shape, key, kind, why
     if why is not None:
         assert re.search(why, verdict.message), verdict.message
     assert key not in verdict.message
+    assert "sk-echo" not in verdict.message
     assert {authorization for shape, _, authorization in server.came if shape == "good"} == set()
 
 

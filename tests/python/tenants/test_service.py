@@ -45,6 +45,14 @@ def test_a_model_is_unique_by_tenant_factory_name_and_type(service):
     assert len(service.list("a")) == 4
 
 
+@pytest.mark.parametrize("url", [f"https://h/v1?api_key={KEY}", f"https://user:{KEY}@h/v1"])
+def test_a_key_in_a_url_is_refused_without_repeating_it(service, url):
+    with pytest.raises(ValueError, match="the URL holds a login or a key") as raised:
+        service.create("a", "OpenAI", "m", "chat", api_base=url)
+    assert KEY not in str(raised.value)
+    assert service.list("a") == []
+
+
 def test_saving_again_replaces_and_keeps_what_was_set(service):
     llm = TenantLLM("a", "OpenAI", "m", "chat")
     service.save([llm])
