@@ -66,6 +66,7 @@ class TenantLLMService:
         Secret('****cdef')
         >>> service.ledger.close()
         True
+        >>> folder.cleanup()
     """
 
     def __init__(self, ledger: Ledger | str, vault: Vault | None = None) -> None:
