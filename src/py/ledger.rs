@@ -247,9 +247,10 @@ impl PyLedger {
     }
 
     /// Rows of a SELECT about the tables beside the calls, one `?` for each value. Numbers may come as texts.
-    #[pyo3(signature = (sql, values = Vec::new()))]
-    fn select(&self, py: Python<'_>, sql: String, values: Vec<Value>) -> PyResult<Vec<Vec<Value>>> {
-        Ok(py.detach(|| self.ledger.select(&(sql, values)))?)
+    #[pyo3(signature = (sql, values = None))]
+    fn select(&self, py: Python<'_>, sql: String, values: Option<Vec<Value>>) -> PyResult<Vec<Vec<Value>>> {
+        let statement = (sql, values.unwrap_or_default());
+        Ok(py.detach(|| self.ledger.select(&statement))?)
     }
 
     /// Does all statements or none; how many rows each of them touched.
