@@ -37,13 +37,10 @@ def run(arguments: argparse.Namespace) -> int:
 
         from ragmeter.tenants.service import TenantLLMService
 
+        if arguments.openapi:
+            return _print_openapi(TenantLLMService(Ledger(url)))
         service = TenantLLMService(Ledger.open(url))
         app = application(service)
-        if arguments.openapi:
-            import json
-
-            print(json.dumps(app.openapi(), indent=2))
-            return 0
         _ = service.vault  # the key file is made now, and not with the first key
         token = first_token(service)
     except ImportError as exc:
@@ -56,6 +53,15 @@ def run(arguments: argparse.Namespace) -> int:
     if token is not None:
         print(f"token   {token}\n        of a superuser; it is shown this once", flush=True)
     uvicorn.run(app, host=arguments.host, port=arguments.port, log_level=os.environ.get("RAGMETER_LOG_LEVEL", "info"))
+    return 0
+
+
+def _print_openapi(service: TenantLLMService) -> int:
+    import json
+
+    from ragmeter.api import create_app
+
+    print(json.dumps(create_app(service).openapi(), indent=2))
     return 0
 
 

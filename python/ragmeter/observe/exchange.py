@@ -85,9 +85,8 @@ class Exchange:
             labels["model"] = None  # the model that answered is better than the one that was asked
         if self._call is not None:
             self._call.hear(usage)
-            if self._call.records:
-                return
-        record(usage, scope=self._scope, shares=self._shares, **labels)
+        if self._call is None or not self._call.records:
+            record(usage, scope=self._scope, shares=self._shares, **labels)
 
     def failed(self, exc: BaseException) -> None:
         """Learn that an attempt ended with an error: it may be billed, and then nobody knows how much.
