@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from ragmeter.tenants.models import TenantLLM
 
-__all__ = ["TenantCall"]
+__all__ = ["TenantCall", "counts_of"]
 
 
 class TenantCall(OpenCall):
@@ -92,8 +92,8 @@ class TenantCall(OpenCall):
         measured = self._measured
         if measured is None:
             return usage
-        counts: dict[str, Any] = {**_counts(measured), **_counts(usage)}
-        if counts == _counts(usage):
+        counts: dict[str, Any] = {**counts_of(measured), **counts_of(usage)}
+        if counts == counts_of(usage):
             return usage
         return Usage(
             origin="estimated" if usage.origin == "unknown" else usage.origin,
@@ -104,5 +104,6 @@ class TenantCall(OpenCall):
         )
 
 
-def _counts(usage: Usage) -> dict[str, int]:
+def counts_of(usage: Usage) -> dict[str, Any]:
+    """Return what a usage knows, by unit."""
     return {name: count for name, count in usage.as_dict().items() if name not in {"origin", "total_tokens", "flags"}}

@@ -87,7 +87,8 @@ class LiteLLMModel:
             last = chunk if getattr(chunk, "usage", None) is not None else last
             if chunk.choices and chunk.choices[0].delta.content:
                 yield chunk.choices[0].delta.content
-        yield tell(last)
+        # Where the provider's stream says nothing litellm counts itself, and does not tell which it was.
+        yield tell(last, certain=False)
 
     def encode(self, texts: Sequence[str]) -> tuple[list[list[float]], int]:
         """Return a vector for each text and the tokens used."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ragmeter._native import Usage, extract_usage
 from ragmeter.tenants import keys
+from ragmeter.tenants.call import counts_of
 from ragmeter.tenants.careful import careful_client
 from ragmeter.witness import open_call
 
@@ -178,14 +179,21 @@ class OpenAIModel:
         yield 0
 
 
-def tell(answer: Any) -> int:
-    """Let the call that runs here know what the provider said; returns the tokens of it."""
+def tell(answer: Any, *, certain: bool = True) -> int:
+    """Let the call that runs here know what the provider said; returns the tokens of it.
+
+    Args:
+        answer: What the SDK returned, or the chunk of a stream with its usage.
+        certain: False if somebody between the provider and us may have counted it; it is an estimate then.
+    """
     usage = extract_usage(answer) if answer is not None else None
     seconds = _seconds(answer)
     if usage is None and seconds is not None:
         usage = Usage(audio_milliseconds=round(seconds * 1000))
     if usage is None:
         return 0
+    if not certain:
+        usage = Usage(origin="estimated", model=usage.model, response_id=usage.response_id, **counts_of(usage))
     call = open_call()
     if call is not None:
         call.tell(usage)
