@@ -50,6 +50,23 @@ quota-load: .venv/.test-tools .venv/.release ## Quotas with 8 processes of 32 ca
 	tools/servers
 	RAGMETER_QUOTA_PROCESSES=8 RAGMETER_QUOTA_CALLERS=32 $(BIN)/python -m pytest -s tests/e2e/test_quota_load.py
 
+.PHONY: usage-bar
+usage-bar: .venv/.test-tools .venv/.release ## Count 100,000 uses of tenants from 4 processes per database, and measure the caller
+	tools/servers
+	RAGMETER_USAGE_CALLS=100000 $(BIN)/python -m pytest -s tests/e2e/tenants/test_usage.py
+	$(BIN)/python benches/tenant_usage.py
+
+.PHONY: api-cases
+api-cases: .venv/.test-tools .venv/.dev ## Send 5,000 made-up requests to the HTTP API
+	RAGMETER_API_CASES=5600 $(BIN)/python -m pytest -s tests/python/api/test_schema.py
+
+.PHONY: key-search
+key-search: .venv/.test-tools .venv/.dev ## Run the tests of tenants, and look for their keys in everything that is left of the run
+	tools/servers
+	rm -rf target/key-search && mkdir -p target/key-search
+	$(BIN)/python -m pytest -q tests/python/tenants tests/python/api tests/e2e/tenants --basetemp=target/key-search/files --log-file=target/key-search/log --log-file-level=DEBUG
+	tools/key_search target/key-search
+
 .PHONY: bench-ledger
 bench-ledger: .venv/.test-tools .venv/.release ## Measure the ledger side by side with what it is compared with
 	tools/servers

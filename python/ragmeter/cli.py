@@ -21,6 +21,8 @@ _COMMANDS = {
     "verify": ("ragmeter.verify", "prove that the roll-ups of the ledger equal its calls"),
     "prune": ("ragmeter.prune", "remove single calls that are too old from the ledger; their sums stay"),
     "outbox": ("ragmeter.outbox", "show what waits to be sent to your backend, retry or drop what was given up"),
+    "serve": ("ragmeter.serve", "serve the HTTP API of tenants; prints a first token"),
+    "tenant": ("ragmeter.tenants.cli", "add tenants, set their keys, show what they have used"),
     "run": ("ragmeter.launch", "start a server with ragmeter in it: ragmeter run -- lightrag-server"),
 }
 """Name: module with `add_arguments(parser)` and `run(arguments) -> exit code`, and what it does."""

@@ -89,6 +89,11 @@ class Ledger(LedgerCore):
 
             send_when_used(self)
 
+    def ensure_attached(self) -> None:
+        """Let every call from now on go to this ledger, if they do not yet."""
+        if self not in _open:
+            self._begin()
+
     def close(self, timeout: float = 10.0) -> bool:
         """Flush for at most `timeout` seconds and stop, sending included; whether the database has everything.
 

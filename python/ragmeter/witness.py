@@ -8,7 +8,7 @@ estimate from the texts counts only if nobody else said anything. So a call is r
 from __future__ import annotations
 
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ragmeter._native import record, record_later
 
@@ -44,6 +44,9 @@ class OpenCall:
         shares: Who shares it: labels, weights and scopes; None if nobody does.
         divide: Returns who shares a request that holds some of the call's texts only; None if nobody shares anything.
     """
+
+    records: ClassVar[bool] = False
+    """Whether `hear` records what observers saw, under names of the host's own, so that they need not."""
 
     __slots__ = (
         "_before", "_closed", "_hold", "_told", "divide", "exchanges", "heard", "labels", "observed", "scope", "shares",
@@ -98,6 +101,10 @@ class OpenCall:
     def tell(self, usage: Usage) -> None:
         """Take what a token tracker was told."""
         self._told.append(usage)
+
+    def hear(self, usage: Usage) -> None:
+        """Take what an observer saw of a request."""
+        self.heard.append(usage)
 
     def close(self, estimate: Callable[[], Usage] | None) -> None:
         """End the call and record it, if no observer did. Ending it again does nothing.

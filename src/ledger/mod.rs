@@ -32,6 +32,7 @@ pub mod query;
 mod queue;
 pub(crate) mod schema;
 pub(crate) mod store;
+pub mod tables;
 pub mod target;
 mod tariff;
 mod upkeep;
@@ -86,6 +87,8 @@ pub struct Ledger {
     /// Whether the queue wants to be settled by whoever records, see [`Ledger::is_due`].
     due: AtomicBool,
     beginnings: Mutex<Vec<Beginning>>,
+    /// Whether the tables beside the calls are known to be there.
+    has_tables: AtomicBool,
 }
 
 /// What runs in each process when it begins to use a ledger.
@@ -130,6 +133,7 @@ impl Ledger {
             cut_off: AtomicBool::new(false),
             due: AtomicBool::new(false),
             beginnings: Mutex::default(),
+            has_tables: AtomicBool::new(false),
         }));
         fork::register(ledger);
         Ok(ledger)

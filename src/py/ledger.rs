@@ -13,6 +13,7 @@ use super::scope::labels_dict;
 use crate::error::{Error, Kind};
 use crate::id::{Id, Micros, now};
 use crate::ledger::outbox::State;
+use crate::ledger::tables::Value;
 use crate::ledger::{Config, Durability, Event, Ledger, PricedRow, Tariff};
 use crate::meter::meter;
 use crate::run::Listener;
@@ -245,8 +246,45 @@ impl PyLedger {
         Ok(py.detach(|| self.ledger.drop_letters(id))?)
     }
 
+    /// Rows of a SELECT about the tables beside the calls, one `?` for each value. Numbers may come as texts.
+    #[pyo3(signature = (sql, values = None))]
+    fn select(&self, py: Python<'_>, sql: String, values: Option<Vec<Value>>) -> PyResult<Vec<Vec<Value>>> {
+        let statement = (sql, values.unwrap_or_default());
+        Ok(py.detach(|| self.ledger.select(&statement))?)
+    }
+
+    /// Does all statements or none; how many rows each of them touched.
+    fn change(&self, py: Python<'_>, statements: Vec<(String, Vec<Value>)>) -> PyResult<Vec<u64>> {
+        Ok(py.detach(|| self.ledger.change(&statements))?)
+    }
+
     fn __repr__(&self) -> String {
         format!("Ledger('{}', durability='{}')", self.url(), self.durability())
+    }
+}
+
+impl<'py> FromPyObject<'_, 'py> for Value {
+    type Error = PyErr;
+
+    fn extract(value: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+        if value.is_none() {
+            return Ok(Self::Null);
+        }
+        value.extract().map(Self::Int).or_else(|_| value.extract().map(Self::Text))
+    }
+}
+
+impl<'py> IntoPyObject<'py> for Value {
+    type Target = PyAny;
+    type Output = Bound<'py, PyAny>;
+    type Error = PyErr;
+
+    fn into_pyobject(self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        match self {
+            Self::Null => Ok(py.None().into_bound(py)),
+            Self::Int(number) => Ok(number.into_pyobject(py)?.into_any()),
+            Self::Text(text) => Ok(text.into_pyobject(py)?.into_any()),
+        }
     }
 }
 

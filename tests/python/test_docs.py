@@ -31,7 +31,14 @@ def test_the_code_of_a_page_runs(code, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "name", ["ragmeter.context", "ragmeter.lightrag.tracker", "ragmeter.quota", "ragmeter.ragflow.names"]
+    "name",
+    [
+        "ragmeter.context",
+        "ragmeter.lightrag.tracker",
+        "ragmeter.quota",
+        "ragmeter.ragflow.names",
+        "ragmeter.tenants.service",
+    ],
 )
 def test_the_examples_of_docstrings_are_true(name):
     result = doctest.testmod(importlib.import_module(name))

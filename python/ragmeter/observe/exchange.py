@@ -86,9 +86,10 @@ class Exchange:
             labels["model"] = None  # the model that answered is better than the one that was asked
         shares = None
         if self._call is not None:
-            self._call.heard.append(usage)
+            self._call.hear(usage)
             shares = self._call.shares if self._call.divide is None else self._call.divide(self._texts())
-        record(usage, scope=self._scope, shares=shares, **labels)
+        if self._call is None or not self._call.records:
+            record(usage, scope=self._scope, shares=shares, **labels)
         if self._hold is not None:
             self._hold.settle(usage)
 
@@ -114,7 +115,11 @@ class Exchange:
     def lost(self) -> None:
         """Record an attempt that was sent and whose answer never came: it may be billed, nobody knows how much."""
         with guard("recording a lost attempt"):
-            record(Usage(origin="unknown"), scope=self._scope, **self.labels)
+            usage = Usage(origin="unknown")
+            if self._call is not None and self._call.records:
+                self._call.hear(usage)
+            else:
+                record(usage, scope=self._scope, **self.labels)
             if self._hold is not None:
                 self._hold.settle()  # as much as was reserved
                 self._hold = self._hold.bare()

@@ -1,0 +1,102 @@
+"""Bodies: what requests bring. Keys stay secret in whatever shows a body."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
+
+__all__ = ["AddLlm", "DefaultModel", "LlmName", "LlmStatus", "MakeTenant", "MakeToken", "SetApiKey", "SetQuota"]
+
+_MOST = 2**63 - 1
+
+
+def _printable(text: str) -> str:
+    if not text.isprintable():
+        msg = "control characters are not allowed"
+        raise ValueError(msg)
+    return text
+
+
+Name = Annotated[str, Field(min_length=1, max_length=128), AfterValidator(_printable)]
+Url = Annotated[str, Field(max_length=1024, pattern=r"^(https?://\S+)?$")]
+Key = SecretStr | dict[str, Any]
+
+
+class _Keyed(BaseModel):
+    """A body with a key. The parts of a key that has several may stand beside it: `yiyan_ak`, `bedrock_sk`."""
+
+    model_config = ConfigDict(extra="allow")
+
+    def __repr_args__(self) -> Any:
+        return [("llm_factory", getattr(self, "llm_factory", None))]
+
+    def key_fields(self) -> dict[str, Any]:
+        """Return what the key is made of, in plain."""
+        key = getattr(self, "api_key", None)
+        plain = key.get_secret_value() if isinstance(key, SecretStr) else key
+        return {**(self.model_extra or {}), "api_key": plain}
+
+
+class SetApiKey(_Keyed):
+    """`set_api_key`."""
+
+    llm_factory: Name
+    api_key: Key
+    base_url: Url | None = None
+
+
+class AddLlm(_Keyed):
+    """`add_llm`."""
+
+    llm_factory: Name
+    llm_name: Name
+    model_type: Name
+    api_key: Key | None = None
+    api_base: Url | None = None
+    max_tokens: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
+
+
+class LlmName(BaseModel):
+    """One model of a factory, or with `llm_name` left out all of them."""
+
+    llm_factory: Name
+    llm_name: Name | None = None
+
+
+class LlmStatus(BaseModel):
+    """`enable_llm`."""
+
+    llm_factory: Name
+    llm_name: Name
+    status: Annotated[int, Field(ge=0, le=1)] = 1
+
+
+class SetQuota(BaseModel):
+    """How many tokens a model may use; null for no limit."""
+
+    llm_factory: Name
+    llm_name: Name
+    model_type: Name
+    tokens: Annotated[int, Field(ge=0, le=_MOST)] | None
+
+
+class MakeTenant(BaseModel):
+    """A tenant."""
+
+    tenant_id: Name
+    title: Annotated[str, Field(max_length=256)] = ""
+
+
+class MakeToken(BaseModel):
+    """A token."""
+
+    title: Annotated[str, Field(max_length=256)] = ""
+    superuser: bool = False
+
+
+class DefaultModel(BaseModel):
+    """Where calls of a type go that name no model."""
+
+    model_type: Name
+    model: Annotated[str, Field(min_length=1, max_length=300), AfterValidator(_printable)]

@@ -1,0 +1,109 @@
+"""Call of a tenant's model: who pays, under which name, and what it cost by its best witness."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+from ragmeter._native import Scope, Usage, current_scope, record
+from ragmeter.context import within
+from ragmeter.meter import guard
+from ragmeter.tenants.models import operation
+from ragmeter.witness import OpenCall, call_variable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from ragmeter.tenants.models import TenantLLM
+
+__all__ = ["TenantCall", "counts_of"]
+
+
+class TenantCall(OpenCall):
+    """A call of a tenant's model that has begun and not ended.
+
+    It is recorded under the names of the configuration, whoever saw it: a provider's own name for the model that
+    answered would not lead back to the tenant's.
+
+    Args:
+        llm: Which model.
+        measured: What was measured beside the tokens: seconds of audio, characters, pages.
+        role: What it is for.
+    """
+
+    records = True
+
+    __slots__ = ("_measured", "_within")
+
+    def __init__(self, llm: TenantLLM, measured: Usage | None = None, role: str | None = None) -> None:
+        labels = {"tenant": llm.tenant_id, **({"role": role} if role is not None else {})}
+        super().__init__(
+            Scope(None, current_scope(), **labels),
+            provider=llm.provider,
+            model=llm.model,
+            operation=operation(llm.model_type),
+        )
+        self._measured = measured
+        self._within = within(self.scope)
+
+    def __enter__(self) -> TenantCall:
+        super().__enter__()
+        self._within.__enter__()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._within.__exit__(*exc_info)
+        super().__exit__(*exc_info)
+
+    @contextlib.contextmanager
+    def here(self) -> Iterator[None]:
+        """Go on with a call that was entered before: a step of its stream, in whatever task asks for it."""
+        before = call_variable.get()
+        call_variable.set(self)
+        try:
+            with within(self.scope):
+                yield
+        finally:
+            call_variable.set(before)
+
+    def hear(self, usage: Usage) -> None:
+        """Record a request that an observer saw; each attempt is one call."""
+        self.heard.append(usage)
+        with guard("recording a call of a tenant's model"):
+            record(self._whole(usage), scope=self.scope, **self.labels)
+
+    def said(self) -> Usage | None:
+        """Return what the provider said so far, all requests together."""
+        words = self.heard or self._told
+        return sum(words[1:], words[0]) if words else None
+
+    def end(self, estimate: Callable[[], Usage] | None) -> None:
+        """Record the call, unless an observer did.
+
+        Args:
+            estimate: Returns the usage where the provider said nothing; None where the call failed and cost nothing.
+        """
+        with guard("recording a call of a tenant's model"):
+            self._told = [self._whole(usage) for usage in self._told]
+            self.close(None if estimate is None else lambda: self._whole(estimate()))
+
+    def _whole(self, usage: Usage) -> Usage:
+        """Return the usage with what was measured beside it; what the provider said of it is better."""
+        measured = self._measured
+        if measured is None:
+            return usage
+        counts: dict[str, Any] = {**counts_of(measured), **counts_of(usage)}
+        if counts == counts_of(usage):
+            return usage
+        return Usage(
+            origin="estimated" if usage.origin == "unknown" else usage.origin,
+            provider=usage.provider,
+            model=usage.model,
+            response_id=usage.response_id,
+            **counts,
+        )
+
+
+def counts_of(usage: Usage) -> dict[str, Any]:
+    """Return what a usage knows, by unit."""
+    return {name: count for name, count in usage.as_dict().items() if name not in {"origin", "total_tokens", "flags"}}

@@ -1,0 +1,110 @@
+"""Careful: HTTP clients for the OpenAI SDK that a stranger's server cannot keep waiting, fill up, or send elsewhere."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import time
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ragmeter.tenants.secret import scrub_url
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+__all__ = ["BadAnswerError", "Care", "careful_client"]
+
+
+class BadAnswerError(Exception):
+    """A server answered with something that no model API answers with; the text holds no secret."""
+
+
+class Care(NamedTuple):
+    """How long, in seconds, and how large, in bytes, an answer may be."""
+
+    seconds: float
+    size: int = 4 << 20
+
+
+def careful_client(care: Care, *, asynchronous: bool) -> Any:
+    """Return a client of the library that the SDK runs on (httpx, or httpx2 since release 3)."""
+    import openai
+
+    library = importlib.import_module(openai.DefaultHttpxClient.__mro__[1].__module__.partition(".")[0])
+    sync_stream, async_stream = _streams(library)
+
+    def hook(response: Any) -> None:
+        _look(response, care)
+        response.stream = sync_stream(response.stream, care)
+
+    async def async_hook(response: Any) -> None:
+        _look(response, care)
+        response.stream = async_stream(response.stream, care)
+
+    make: Any = openai.DefaultAsyncHttpxClient if asynchronous else openai.DefaultHttpxClient
+    return make(
+        event_hooks={"response": [async_hook if asynchronous else hook]},
+        follow_redirects=False,
+        timeout=care.seconds,
+        headers={"accept-encoding": "identity"},  # not compressed: a megabyte may unpack to a thousand
+    )
+
+
+def _look(response: Any, care: Care) -> None:
+    if response.is_redirect:
+        msg = f"it redirects to {scrub_url(response.headers.get('location', '?'))}; keys are not sent elsewhere"
+        raise BadAnswerError(msg)
+    kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind in {"text/html", "application/xhtml+xml"} and response.is_success:
+        msg = f"it answers with {kind} instead of JSON; is the URL that of an API?"
+        raise BadAnswerError(msg)
+    if response.headers.get("content-encoding", "identity").lower() != "identity":
+        msg = "it answers with compressed data that nobody asked for"
+        raise BadAnswerError(msg)
+    length = response.headers.get("content-length", "0")
+    if length.isdigit():
+        _check(care, int(length), time.monotonic())
+
+
+def _check(care: Care, size: int, began: float) -> None:
+    if size > care.size:
+        msg = f"its answer is larger than {care.size:,} bytes"
+        raise BadAnswerError(msg)
+    if time.monotonic() - began > care.seconds:
+        msg = f"its answer takes longer than {care.seconds:g} s"
+        raise BadAnswerError(msg)
+
+
+@functools.cache
+def _streams(library: Any) -> tuple[Any, Any]:
+    """Bodies that end at the limit, for one of the libraries."""
+
+    class Stream(library.SyncByteStream):  # type: ignore[misc]
+        def __init__(self, inner: Any, care: Care) -> None:
+            self._inner, self._care, self._began = inner, care, time.monotonic()
+
+        def __iter__(self) -> Iterator[bytes]:
+            size = 0
+            for chunk in self._inner:
+                size += len(chunk)
+                _check(self._care, size, self._began)
+                yield chunk
+
+        def close(self) -> None:
+            self._inner.close()
+
+    class AsyncStream(library.AsyncByteStream):  # type: ignore[misc]
+        def __init__(self, inner: Any, care: Care) -> None:
+            self._inner, self._care, self._began = inner, care, time.monotonic()
+
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            size = 0
+            async for chunk in self._inner:
+                size += len(chunk)
+                _check(self._care, size, self._began)
+                yield chunk
+
+        async def aclose(self) -> None:
+            await self._inner.aclose()
+
+    return Stream, AsyncStream

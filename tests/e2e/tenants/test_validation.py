@@ -1,0 +1,157 @@
+"""Keys are tried against a server that answers as model APIs do and as they should not: the right verdict, in time."""
+
+import importlib.util
+import logging
+import re
+import time
+from pathlib import Path
+
+import pytest
+
+from ragmeter.ledger import Ledger
+from ragmeter.tenants import TenantLLM, TenantLLMService, Vault
+from ragmeter.tenants.secret import Secret
+from ragmeter.tenants.setup import Setup
+from ragmeter.tenants.validation import Validator
+from ragmeter.tenants.vault import new_key
+
+spec = importlib.util.spec_from_file_location("bad_server", Path(__file__).with_name("bad_server.py"))
+bad_server = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(bad_server)
+KEY = bad_server.KEY
+TIMEOUT = 1.5
+
+
+@pytest.fixture(scope="module")
+def server():
+    import openai.resources.chat.completions  # a second that is no provider's fault
+    import openai.resources.embeddings  # noqa: F401
+
+    server = bad_server.BadServer()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def service(tmp_path):
+    with Ledger.open(f"sqlite:{tmp_path}/ledger.db") as ledger:
+        yield TenantLLMService(ledger, Vault([new_key()]))
+
+
+@pytest.fixture
+def setup(service):
+    return Setup(service, Validator(service.catalog, TIMEOUT))
+
+
+def llm(server, shape, kind, key=KEY):
+    return TenantLLM("acme", "OpenAI-API-Compatible", "m", kind, Secret(key), f"{server.url}/{shape}/v1")
+
+
+@pytest.mark.parametrize("kind", ["chat", "embedding"])
+@pytest.mark.parametrize(
+    ("shape", "key", "why"),
+    [
+        ("openai", KEY, None),
+        ("openai", "sk-wrong-key-0123456789abcdef", "HTTP 401: the key is wrong"),
+        ("slow", KEY, "did not answer in "),
+        ("drip", KEY, "did not answer in|takes longer than"),
+        ("html", KEY, "answers with text/html instead of JSON; is the URL that of an API?"),
+        ("disguised", KEY, "no JSON"),
+        ("empty", KEY, "has no|has not the form|is empty|no results|No embedding"),
+        ("failing", KEY, "HTTP 503: the server failed"),
+        ("limited", KEY, "HTTP 429: .*You exceeded your current quota"),
+        ("missing", KEY, "HTTP 404: there is no such model, or the URL is wrong"),
+        ("redirect", KEY, "redirects to .*keys are not sent elsewhere"),
+        ("huge", KEY, "its answer is larger than 4,194,304 bytes"),
+        ("endless", KEY, "its answer is larger than 4,194,304 bytes|takes longer"),
+        ("bomb", KEY, "compressed data that nobody asked for"),
+    ],
+)
+def test_the_verdict_is_right_and_in_time(service, server, shape, key, kind, why):  # noqa: PLR0917
+    began = time.monotonic()
+    verdict = Validator(service.catalog, TIMEOUT).check(llm(server, shape, kind, key))
+    assert time.monotonic() - began < TIMEOUT + 4  # a busy machine; without a limit these take 20 s and more
+    assert verdict.works is (why is None), verdict
+    if why is not None:
+        assert re.search(why, verdict.message), verdict.message
+    assert key not in verdict.message
+    assert "sk-echo" not in verdict.message
+    assert {authorization for shape, _, authorization in server.came if shape == "good"} == set()
+
+
+@pytest.mark.parametrize("shape", ["cohere", "jina"])
+def test_ranks_are_tried_in_either_form(service, server, shape):
+    validator = Validator(service.catalog, TIMEOUT)
+    assert validator.check(llm(server, shape, "rerank")) == (True, "")
+    assert "HTTP 401" in validator.check(llm(server, shape, "rerank", "wrong-key-0123456789")).message
+    assert "has not the form" in validator.check(llm(server, "empty", "rerank")).message
+
+
+def test_a_mute_model_and_a_closed_port_are_no_success(service, server):
+    validator = Validator(service.catalog, TIMEOUT)
+    assert validator.check(llm(server, "mute", "chat")).message.endswith("the answer is empty")
+    unreachable = TenantLLM("acme", "VLLM", "m", "chat", Secret(KEY), "http://127.0.0.1:9/v1")
+    assert "it cannot be reached" in validator.check(unreachable).message
+    nonsense = TenantLLM("acme", "VLLM", "m", "chat", Secret(KEY), f"gopher://u:{KEY}@h/?key={KEY}")
+    verdict = validator.check(nonsense)
+    assert verdict.works is False
+    assert KEY not in verdict.message
+
+
+def test_set_api_key_tries_types_until_one_answers_and_saves_all(service, setup, server):
+    server.came.clear()
+    done = setup.set_api_key("acme", "Jina", KEY, f"{server.url}/jina/v1")
+    assert done == (True, True, "success")
+    assert [path for _, path, _ in server.came] == ["/jina/v1/embeddings"]
+    saved = service.list("acme")
+    assert {(llm.model_type, llm.verified, llm.api_key.reveal()) for llm in saved} == {
+        ("embedding", True, KEY), ("rerank", True, KEY),
+    }  # fmt: skip
+    server.came.clear()
+    wrong = setup.set_api_key("acme", "Cohere", "wrong-key-0123456789", f"{server.url}/cohere/v1")
+    assert [path.rsplit("/", 1)[1] for _, path, _ in server.came] == ["embeddings", "completions", "rerank"]
+    assert not wrong.saved
+    assert wrong.message.count("Fail to access") == wrong.message.count("HTTP 401: the key is wrong") == 3
+    assert "wrong-key" not in wrong.message
+    assert {llm.llm_factory for llm in service.list("acme")} == {"Jina"}
+    assert setup.set_api_key("acme", "PaddleOCR", KEY) == (
+        True, False, "saved, unverified: none of its models could be tried",
+    )  # fmt: skip
+    assert not service.get("acme", "PaddleOCR", "paddleocr", "ocr").verified
+    with pytest.raises(LookupError, match="VLLM has no models in the catalog: add_llm adds one"):
+        setup.set_api_key("acme", "VLLM", KEY)
+    with pytest.raises(LookupError, match="there is no 'Nobody'"):
+        setup.add_llm("acme", "Nobody", "m", "chat", KEY)
+
+
+def test_add_llm_tries_the_one_model(service, setup, server):
+    url = f"{server.url}/openai/v1"
+    assert setup.add_llm("acme", "VLLM", "mine", "chat", KEY, api_base=url, max_tokens=4096) == (True, True, "success")
+    assert setup.add_llm("acme", "VLLM", "other", "chat", "wrong-key-0123", api_base=url).message.startswith(
+        "Fail to access chat model other of VLLM: HTTP 401"
+    )
+    assert not setup.add_llm("acme", "VLLM", "voice", "tts", KEY, api_base=url).verified
+    assert {(llm.llm_name, llm.max_tokens) for llm in service.list("acme")} == {
+        ("mine___VLLM", 4096), ("voice___VLLM", 8192),
+    }  # fmt: skip
+
+
+def test_what_a_try_costs_is_paid_by_the_tenant(service, setup, server):
+    setup.add_llm("acme", "VLLM", "mine", "chat", KEY, api_base=f"{server.url}/openai/v1")
+    assert service.ledger.flush(20)
+    (call,) = service.ledger.calls()
+    assert (call["labels"]["tenant"], call["labels"]["role"], call["usage"]["total_tokens"]) == (
+        "acme",
+        "validation",
+        7,
+    )
+
+
+def test_no_key_is_in_the_logs_whatever_is_logged(service, setup, server, caplog):
+    with caplog.at_level(logging.DEBUG):
+        for shape in ("openai", "html", "limited", "disguised"):
+            for key in (KEY, "sk-wrong-key-0123456789abcdef"):
+                setup.set_api_key("acme", "OpenAI", key, f"{server.url}/{shape}/v1")
+    assert caplog.records
+    for key in (KEY, "sk-wrong-key-0123456789abcdef"):
+        assert key not in caplog.text

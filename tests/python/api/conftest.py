@@ -1,0 +1,75 @@
+"""The application on SQLite, with two tenants that must not know of each other."""
+
+import pytest
+from starlette.testclient import TestClient
+
+import ragmeter
+from ragmeter.api import create_app
+from ragmeter.ledger import Ledger
+from ragmeter.tenants import TenantLLMService, Vault
+from ragmeter.tenants.validation import Verdict
+from ragmeter.tenants.vault import new_key
+
+
+class Yes:
+    """A validator for tests that are about other things."""
+
+    def check(self, llm):
+        return Verdict(True, "")
+
+
+TABLES = ("tenants", "tenant_llm", "tokens")
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory):
+    with Ledger.open(f"sqlite:{tmp_path_factory.mktemp('api')}/ledger.db") as ledger:
+        service = TenantLLMService(ledger, Vault([new_key()]))
+        for tenant in ("mine", "theirs"):
+            service.create_tenant(tenant, f"title-of-{tenant}")
+            service.create(
+                tenant, "OpenAI", f"model-of-{tenant}", "chat", api_key=f"sk-key-of-{tenant}-0123456789",
+                api_base=f"http://base-of-{tenant}/v1",
+            )  # fmt: skip
+            service.increase_usage(tenant, "chat", 41, f"model-of-{tenant}@OpenAI")
+            ragmeter.record(
+                ragmeter.Usage(input_tokens=1), tenant=tenant, model=f"other-of-{tenant}", user=f"user-of-{tenant}"
+            )
+        assert ledger.flush(20)
+        yield service
+
+
+@pytest.fixture(scope="module")
+def tokens(service):
+    def text(*args, **kwargs):
+        return service.tokens.make(*args, **kwargs)[1].reveal()
+
+    return {
+        "none": None,
+        "wrong": "rmk_wrong",
+        "other": text("theirs", "token-of-theirs"),
+        "own": text("mine", "token-of-mine"),
+        "superuser": text(None, "token-of-superuser", superuser=True),
+    }
+
+
+@pytest.fixture(scope="module")
+def client(service):
+    with TestClient(create_app(service, validator=Yes(), tries_a_minute=1000)) as client:
+        yield client
+
+
+@pytest.fixture(autouse=True)
+def as_it_was(service, tokens):
+    """Puts back after a test what it has changed."""
+    before = {table: service.ledger.select(f"SELECT * FROM ragmeter_{table}") for table in TABLES}
+
+    def restore():
+        statements = []
+        for table, rows in before.items():
+            statements.append((f"DELETE FROM ragmeter_{table}", []))
+            statements += [(f"INSERT INTO ragmeter_{table} VALUES ({', '.join('?' * len(row))})", row) for row in rows]
+        service.ledger.change(statements)
+
+    yield restore
+    restore()
