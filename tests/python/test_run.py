@@ -1,5 +1,4 @@
 import json
-import os
 import subprocess
 import sys
 import threading
@@ -149,7 +148,6 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
     assert grown < 1024, f"{grown} KiB more after 100,000 runs"
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="a platform without fork has no forked children")
 def test_a_forked_child_makes_ids_of_its_own():
     program = """
 import os, ragmeter

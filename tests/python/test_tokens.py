@@ -340,7 +340,6 @@ def test_encode_and_decode_by_model():
     assert tokens.decode(ids, encoding="cl100k_base") == "Ein Satz."
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_counts_in_a_forked_child():
     expected = ragmeter.count_tokens("forked 子进程")
