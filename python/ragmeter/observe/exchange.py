@@ -14,6 +14,8 @@ from ragmeter.witness import open_call
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from ragmeter.quota import Reservation
+
 __all__ = ["Exchange", "under_way"]
 
 under_way: ContextVar[Exchange | None] = ContextVar("ragmeter_exchange", default=None)
@@ -56,8 +58,11 @@ class Exchange:
             call.exchanges.append(self)
             if "attempt" in call.labels:
                 self.labels["attempt"] = call.labels["attempt"]
+        self._hold: Reservation | None = None
         quota = self._scope.quota if self._scope is not None else None
-        self._hold = quota.admit(self._scope, self.labels, request, call and call.hand_over()) if quota else None
+        if quota is not None:
+            labels = call.labels if call is not None and call.records else self.labels
+            self._hold = quota.admit(self._scope, labels, request, call and call.hand_over())
 
     @property
     def operation(self) -> str:

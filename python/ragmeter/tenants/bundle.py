@@ -9,7 +9,7 @@ from ragmeter._native import Usage, count_tokens
 from ragmeter.observe.estimate import estimate, estimate_texts
 from ragmeter.tenants import measure
 from ragmeter.tenants.call import TenantCall
-from ragmeter.tenants.models import NotThereError, TenantLLM, model_type, split_name
+from ragmeter.tenants.models import NotThereError, TenantLLM, model_type, operation, split_name
 from ragmeter.tenants.openai_models import chat_messages
 from ragmeter.tenants.ready import ready_model
 from ragmeter.tenants.validation import ERROR
@@ -17,6 +17,7 @@ from ragmeter.tenants.validation import ERROR
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 
+    from ragmeter.quota import Quota
     from ragmeter.tenants.service import TenantLLMService
 
 __all__ = ["LLMBundle"]
@@ -36,8 +37,12 @@ class LLMBundle:
         service: Where the tenant's models are configured.
         model: An object with the interfaces of RAGFlow's model classes; None for one of ragmeter's own. With one, the
             model need not be configured: it is recorded under its own name.
+        quota: A `ragmeter.Quota`: every call is reserved before and settled after, and the limit that the configuration
+            has for the model is one of its limits, in tokens from the first such call on. It stands in the place of the
+            quota of a run around.
 
     Raises:
+        LedgerError: The sums of the quota cannot be reached.
         NotThereError: The tenant has no such model, or ragmeter has no class for its factory: give `model`.
 
     Attributes:
@@ -54,6 +59,7 @@ class LLMBundle:
         *,
         service: TenantLLMService,
         model: Any = None,
+        quota: Quota | None = None,
     ) -> None:
         self.tenant_id, self.lang = tenant_id, lang
         kind = model_type(llm_type)
@@ -70,6 +76,19 @@ class LLMBundle:
             msg = f"ragmeter has no class for {kind} models of {llm.llm_factory}: give one as model="
             raise NotThereError(msg)
         service.ledger.ensure_attached()
+        self._quota = quota
+        if quota is not None and llm.quota is not None:
+            quota.limit(
+                f"{llm.tenant_id}: {llm.model}@{llm.llm_factory} ({kind})",
+                tokens=llm.quota,
+                per="total",
+                tenant=llm.tenant_id,
+                model=llm.model,
+                operation=operation(kind),
+            )
+
+    def _call(self, measured: Usage | None = None) -> TenantCall:
+        return TenantCall(self.llm, measured, quota=self._quota)
 
     def __repr__(self) -> str:
         return f"LLMBundle({self.llm!r})"
@@ -109,7 +128,7 @@ class LLMBundle:
         **kwargs: Any,
     ) -> str:
         """Return the answer. A model object of RAGFlow's answers `**ERROR**: …` instead of raising."""
-        call = TenantCall(self.llm)
+        call = self._call()
         try:
             with call:
                 answer = await self.mdl.async_chat(system, history, dict(gen_conf or {}), **kwargs)
@@ -145,7 +164,7 @@ class LLMBundle:
         **kwargs: Any,
     ) -> AsyncGenerator[str, None]:
         """Yield the answer in pieces."""
-        call, text, used = TenantCall(self.llm), "", 0
+        call, text, used = self._call(), "", 0
         with call:
             items = self.mdl.async_chat_streamly(system, history, dict(gen_conf or {}), **kwargs)
         try:
@@ -194,7 +213,7 @@ class LLMBundle:
         return self._counted("similarity", (query, texts), [query, *texts])
 
     def _counted(self, method: str, args: tuple[Any, ...], texts: Sequence[str]) -> tuple[Any, int]:
-        call = TenantCall(self.llm)
+        call = self._call()
         result, used = self._run(call, method, args)
         own = _number(used)
 
@@ -224,13 +243,13 @@ class LLMBundle:
 
     def ocr(self, document: Any, method: str = "ocr", **kwargs: Any) -> Any:
         """Return what the model's `method` reads in a document. Counted by its pages."""
-        call = TenantCall(self.llm, measure.pages(document))
+        call = self._call(measure.pages(document))
         result = self._run(call, method, (document,), kwargs)
         call.end(lambda: Usage(origin="unknown"))
         return result
 
     def _text(self, method: str, args: tuple[Any, ...], measured: Usage | None) -> str:
-        call = TenantCall(self.llm, measured)
+        call = self._call(measured)
         result = self._run(call, method, args)
         text, used = result if isinstance(result, tuple) else (result, 0)
 
@@ -247,7 +266,7 @@ class LLMBundle:
 
     def tts(self, text: str) -> Iterator[bytes]:
         """Yield the audio in pieces. Counted by the characters of the text."""
-        call = TenantCall(self.llm, measure.characters(text))
+        call = self._call(measure.characters(text))
         began = False
         try:
             with call:

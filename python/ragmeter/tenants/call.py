@@ -14,6 +14,7 @@ from ragmeter.witness import OpenCall, call_variable
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from ragmeter.quota import Quota
     from ragmeter.tenants.models import TenantLLM
 
 __all__ = ["TenantCall", "counts_of"]
@@ -29,16 +30,19 @@ class TenantCall(OpenCall):
         llm: Which model.
         measured: What was measured beside the tokens: seconds of audio, characters, pages.
         role: What it is for.
+        quota: What may be spent; None for the quota of the run around it, if that has one.
     """
 
     records = True
 
     __slots__ = ("_measured", "_within")
 
-    def __init__(self, llm: TenantLLM, measured: Usage | None = None, role: str | None = None) -> None:
+    def __init__(
+        self, llm: TenantLLM, measured: Usage | None = None, role: str | None = None, quota: Quota | None = None
+    ) -> None:
         labels = {"tenant": llm.tenant_id, **({"role": role} if role is not None else {})}
         super().__init__(
-            Scope(None, current_scope(), **labels),
+            Scope(None, current_scope(), quota=quota, **labels),
             provider=llm.provider,
             model=llm.model,
             operation=operation(llm.model_type),

@@ -103,6 +103,24 @@ async def test_what_the_provider_does_not_say_is_estimated(service, server, watc
     assert calls[2]["total_tokens"] == used == 3
 
 
+async def test_the_limit_of_a_model_holds_where_a_quota_is_given(service, server, watched, tmp_path):
+    quota = ragmeter.Quota.open(f"sqlite:{tmp_path}/ledger.db")
+    service.update(service.get("acme", "VLLM", "gpt___VLLM", "chat"), quota=2000)
+    calls = 0
+    async with LLMBundle("acme", "chat", "gpt", service=service, quota=quota) as chat:
+        with pytest.raises(ragmeter.QuotaExceeded, match="gpt@VLLM"):
+            while calls < 2000:
+                await chat.async_chat(None, HISTORY, {"max_tokens": 500})
+                calls += 1
+        assert 0 < calls == len(server.bills)
+        with pytest.raises(ragmeter.QuotaExceeded):
+            _ = [piece async for piece in chat.async_chat_streamly(None, HISTORY, {"max_tokens": 500})]
+    assert len(server.bills) == calls
+    standing = quota.usage(tenant="acme", model="gpt", operation="chat")[0]
+    assert (standing["used"], standing["reserved"]) == (sum(bill.total_tokens for bill in server.bills), 0)
+    assert len(spent(service)) == calls
+
+
 async def test_a_stream_that_is_left_is_recorded_once(service, server, watched, open_bundle):
     chat = open_bundle("acme", "chat", "gpt")
     stream = chat.async_chat_streamly(None, HISTORY)
