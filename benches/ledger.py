@@ -35,13 +35,13 @@ def produce(seconds, ledger, most_behind=400_000):
     for labels in LABELS:
         with ragmeter.label(**labels):
             scopes.append(ragmeter.current_scope())
-    begin, count = time.perf_counter(), 0
+    begin, count, before = time.perf_counter(), 0, ledger.health()["written"]
     while time.perf_counter() - begin < seconds:
         for scope in scopes:
             for _ in range(20):
                 ragmeter.record(USAGE, scope=scope)
         count += 20 * len(scopes)
-        if count % 40_000 == 0 and count - ledger.health()["written"] > most_behind:
+        if count % 40_000 == 0 and count + before - ledger.health()["written"] > most_behind:
             time.sleep(0.05)
     assert ledger.flush(600)
     return count, time.perf_counter() - begin
