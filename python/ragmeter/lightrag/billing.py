@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import functools
-import os
 from typing import TYPE_CHECKING, Any
 
+from ragmeter.export.webhook import deliver, is_configured
 from ragmeter.lightrag.metering import documents_of
 from ragmeter.lightrag.tracker import metrics, metrics_of
 from ragmeter.meter import guard
@@ -17,24 +17,15 @@ if TYPE_CHECKING:
 
 __all__ = ["bill", "bill_after", "bill_upload"]
 
-_BACKENDS = ("BIZNDER_API_BASE_URL", "RAGMETER_WEBHOOK_URL")
-
-
-def _configured() -> bool:
-    """Whether a backend is: `in` asks the environment in half the time of `get`, and every operation asks."""
-    return any(variable in os.environ for variable in _BACKENDS)
-
 
 def bill(run: Run, name: str) -> None:
     """Send the usage of an operation that is over. Never raises.
 
     What was spent for uploads is told apart by their track ids; the rest is sent under the id of the run.
     """
-    if not (_configured() and run.calls):
+    if not (is_configured() and run.calls):
         return
     with guard("sending usage of LightRAG"):
-        from ragmeter.export.webhook import deliver
-
         if "query" in name:
             deliver(run.id, metrics(run), "query")
             return
@@ -47,10 +38,8 @@ def bill(run: Run, name: str) -> None:
 
 def bill_upload(track_id: str, found: dict[str, Any]) -> None:
     """Send the metrics object of an upload. Never raises."""
-    if _configured():
+    if is_configured():
         with guard("sending usage of LightRAG"):
-            from ragmeter.export.webhook import deliver
-
             deliver(track_id, found, "upload")
 
 
@@ -59,7 +48,7 @@ def bill_after(answer: Any, run: Run, name: str, rag: Any) -> Any:
 
     That is now, or when the stream that it answered with ends, or when the documents are done that it enqueued.
     """
-    if not _configured():
+    if not is_configured():
         return answer
     with guard("sending usage of LightRAG"):
         if hasattr(answer, "__aiter__"):
