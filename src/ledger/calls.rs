@@ -52,9 +52,10 @@ impl Ledger {
             }
             let labels: String = Dim::ALL.iter().map(|dim| format!(", l.{}", column(*dim))).collect();
             let units: String = Unit::ALL.iter().map(|unit| format!(", c.{}", unit.name())).collect();
+            let (select, by_key) = dialect.walking();
             let rows = store.rows(&format!(
-                "SELECT {}, c.part, c.at, {}, c.attempt, c.origin, c.flags, c.cost, c.response_id{labels}{units} \
-                 FROM ragmeter_calls c JOIN ragmeter_labels l ON l.id = c.labels WHERE 1 = 1{conditions} \
+                "{select} {}, c.part, c.at, {}, c.attempt, c.origin, c.flags, c.cost, c.response_id{labels}{units} \
+                 FROM ragmeter_calls c{by_key} JOIN ragmeter_labels l ON l.id = c.labels WHERE 1 = 1{conditions} \
                  ORDER BY c.id, c.part LIMIT {limit}",
                 dialect.digits("c.id"),
                 dialect.digits("c.run")

@@ -137,6 +137,16 @@ impl Dialect {
         }
     }
 
+    /// The beginning of a SELECT that must walk the key of its first table, and what follows that table's name. Without
+    /// these words a server whose statistics are old reads and sorts the whole table, for every page again.
+    pub(crate) const fn walking(self) -> (&'static str, &'static str) {
+        match self.0 {
+            Engine::Sqlite => ("SELECT", ""),
+            Engine::Postgres => ("SET enable_sort TO off; SELECT", ""),
+            Engine::Mysql => ("SELECT STRAIGHT_JOIN", " FORCE INDEX (PRIMARY)"),
+        }
+    }
+
     /// What opens a transaction that will write.
     pub(crate) const fn begin(self) -> &'static str {
         match self.0 {
