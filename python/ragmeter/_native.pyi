@@ -2,7 +2,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from decimal import Decimal
-from typing import Any, Literal, SupportsIndex, TypeAlias, final
+from typing import Any, ClassVar, Literal, SupportsIndex, TypeAlias, final
 
 from typing_extensions import Self, disjoint_base
 
@@ -14,6 +14,7 @@ __all__ = [
     "LedgerCore",
     "LedgerError",
     "Listening",
+    "OpenCall",
     "Patches",
     "QuotaCore",
     "QuotaHold",
@@ -29,6 +30,7 @@ __all__ = [
     "after_fork",
     "after_fork_in_parent",
     "before_fork",
+    "call_variable",
     "count_error",
     "count_tokens",
     "count_tokens_batch",
@@ -38,14 +40,15 @@ __all__ = [
     "get_encoding",
     "health",
     "langfuse_run_attrs",
+    "is_configured",
     "list_encoding_names",
     "listen_to_all",
     "num_tokens_from_string",
     "num_tokens_from_string_exact",
+    "open_call",
     "post_once",
     "record",
     "record_cache_hit",
-    "record_later",
     "record_run_token_usage",
     "record_tokens",
     "resolve_model",
@@ -353,6 +356,10 @@ class Patches:
     def fit(self) -> bool: ...
     def apply(self) -> None: ...
     def undo(self) -> bool: ...
+    @property
+    def holders(self) -> int: ...
+    def hold(self) -> bool: ...
+    def release(self) -> bool: ...
 
 @disjoint_base
 class Entered:
@@ -383,8 +390,41 @@ class within:
     def __enter__(self) -> None: ...
     def __exit__(self, *_exc_info: object) -> None: ...
 
-scope_variable: ContextVar[Scope | None]
+_Shares: TypeAlias = Sequence[tuple[dict[str, str], int, Scope | None]]
 
+@disjoint_base
+class OpenCall:
+    """A call of the host's model function that has begun and not ended."""
+
+    records: ClassVar[bool]
+    observed: bool
+    shares: _Shares | None
+    divide: Callable[[list[str]], _Shares | None] | None
+    def __new__(cls, scope: Scope | None, **labels: str | None) -> Self: ...
+    @property
+    def scope(self) -> Scope | None: ...
+    @property
+    def labels(self) -> dict[str, Any]: ...
+    @property
+    def exchanges(self) -> list[Any]: ...
+    @property
+    def heard(self) -> list[Usage]: ...
+    @property
+    def told(self) -> list[Usage]: ...
+    def admit(self) -> None: ...
+    def hand_over(self) -> Any: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(self, *_exc_info: object) -> None: ...
+    def leave(self) -> None: ...
+    def tell(self, usage: Usage) -> None: ...
+    def hear(self, usage: Usage) -> None: ...
+    def close(self, estimate: Callable[[], Usage] | None) -> None: ...
+
+scope_variable: ContextVar[Scope | None]
+call_variable: ContextVar[OpenCall | None]
+
+def is_configured() -> bool: ...
+def open_call() -> OpenCall | None: ...
 def current_scope() -> Scope | None: ...
 def record(
     usage: Usage,
@@ -417,7 +457,6 @@ def record_cache_hit(
 def record_tokens(
     input_tokens: int | None = None, output_tokens: int | None = None, model: str | None = None
 ) -> None: ...
-def record_later(scope: Scope | None, function: Callable[[], object]) -> None: ...
 def health() -> dict[str, int]: ...
 def count_error() -> None: ...
 def after_fork() -> None: ...

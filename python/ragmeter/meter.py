@@ -12,7 +12,7 @@ from ragmeter._native import after_fork, count_error, health, record, record_tok
 if TYPE_CHECKING:
     from types import TracebackType
 
-__all__ = ["QuotaError", "guard", "health", "logger", "record", "record_tokens", "report_error"]
+__all__ = ["QuotaError", "guard", "health", "keep", "logger", "record", "record_tokens", "report_error"]
 
 logger = logging.getLogger("ragmeter")
 
@@ -38,12 +38,25 @@ def report_error(where: str, exc: BaseException) -> None:
         )
 
 
-class guard(contextlib.AbstractContextManager["guard"]):  # noqa: N801 - reads as a verb
-    """Keep the errors of a hook away from the host: counted, logged once, never raised.
+def keep(where: str, exc: BaseException) -> None:
+    """Keep the error of a hook away from the host: counted, logged once, not raised.
 
-    Exceptions are kept, and panics of the native half, which are none; a cancellation or an interrupt passes, and so
-    does the word of a quota. Put none of the host's own code inside.
+    Exceptions are kept, and panics of the native half, which are none; a cancellation or an interrupt is raised, and so
+    is the word of a quota.
     """
+    if not _is_ours(exc):
+        raise exc
+    report_error(where, exc)
+
+
+def _is_ours(exc: BaseException) -> bool:
+    if isinstance(exc, QuotaError):
+        return False
+    return isinstance(exc, Exception) or type(exc).__name__ == "PanicException"
+
+
+class guard(contextlib.AbstractContextManager["guard"]):  # noqa: N801 - reads as a verb
+    """Do what `keep` does for a block. Put none of the host's own code inside."""
 
     __slots__ = ("_where",)
 
@@ -51,9 +64,7 @@ class guard(contextlib.AbstractContextManager["guard"]):  # noqa: N801 - reads a
         self._where = where
 
     def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> bool:
-        if exc is None or not (isinstance(exc, Exception) or type(exc).__name__ == "PanicException"):
-            return False
-        if isinstance(exc, QuotaError):
+        if exc is None or not _is_ours(exc):
             return False
         report_error(self._where, exc)
         return True

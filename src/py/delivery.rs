@@ -17,6 +17,15 @@ fn destination((name, url, token, secret): Whom) -> PyResult<Destination> {
     Ok(Destination { name: name.into(), url: url.into(), token: token.map(Into::into), secret })
 }
 
+/// Whether the environment names a backend to send to. Asked after every operation of the host, where `os.environ`
+/// would take longer than everything else.
+#[pyfunction]
+pub(super) fn is_configured() -> bool {
+    ["BIZNDER_API_BASE_URL", "RAGMETER_WEBHOOK_URL"]
+        .iter()
+        .any(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()))
+}
+
 /// Posts one event once, outside any outbox; why it was not taken, or None if it was.
 #[pyfunction]
 #[pyo3(signature = (to, subject, kind, body, timeout = 20.0))]

@@ -1,7 +1,7 @@
 //! Recording and health for Python.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyInt};
@@ -12,13 +12,13 @@ use crate::call::{Dim, LabelsRef};
 use crate::health::HEALTH;
 use crate::ledger::Ledger;
 use crate::meter::{Scope, Share, meter};
-use crate::run::{Deferred, Savings};
+use crate::run::Savings;
 use crate::unit::Unit;
 use crate::usage::{Counts, Origin, Usage};
 
-fn in_scope(py: Python<'_>, given: Option<&PyScope>, record: impl for<'s> FnOnce(Option<&'s Scope>)) {
+fn in_scope(py: Python<'_>, given: Option<&Scope>, record: impl for<'s> FnOnce(Option<&'s Scope>)) {
     match given {
-        Some(given) => record(Some(&given.scope)),
+        Some(given) => record(Some(given)),
         None => match current_scope(py) {
             Some(current) => record(Some(&current.get().scope)),
             None => record(None),
@@ -91,12 +91,24 @@ pub(super) fn record(
     ] {
         own.set(dim, label);
     }
-    let shares: Vec<_> = shares.into_iter().flatten().map(PyShare::read).collect::<PyResult<_>>()?;
+    record_in(py, scope.map(|scope| &*scope.scope), own, &usage.0, attempt, shares.unwrap_or_default())
+}
+
+/// Records one model call in `scope`, or where there is none in the one in force here.
+pub(super) fn record_in(
+    py: Python<'_>,
+    scope: Option<&Scope>,
+    own: LabelsRef<'_>,
+    usage: &Usage,
+    attempt: u32,
+    shares: Vec<PyShare<'_>>,
+) -> PyResult<()> {
+    let shares: Vec<_> = shares.into_iter().map(PyShare::read).collect::<PyResult<_>>()?;
     in_scope(py, scope, |scope| {
         if shares.is_empty() {
-            meter().record(scope, own, &usage.0, attempt);
+            meter().record(scope, own, usage, attempt);
         } else {
-            meter().record_shared(scope, own, &usage.0, attempt, &shares);
+            meter().record_shared(scope, own, usage, attempt, &shares);
         }
     });
     SETTLING.settle(py);
@@ -122,7 +134,9 @@ pub(super) fn record_cache_hit(
     for (dim, label) in [(Dim::Role, role), (Dim::Operation, operation), (Dim::Model, model)] {
         labels.set(dim, label);
     }
-    in_scope(py, scope, |scope| meter().save(scope, labels, &Savings::hit(saved_tokens, estimated)));
+    in_scope(py, scope.map(|scope| &*scope.scope), |scope| {
+        meter().save(scope, labels, &Savings::hit(saved_tokens, estimated))
+    });
 }
 
 /// Records one model call from bare counts, as fast as it goes.
@@ -154,32 +168,6 @@ pub(super) fn record_tokens(
     labels.set(Dim::Model, model);
     meter().hand_on(scope, labels, &Usage::new(counts, origin), 1);
     SETTLING.settle(py);
-}
-
-/// A Python function that records a call when it is called, once.
-struct PyDeferred(Mutex<Option<Py<PyAny>>>);
-
-impl Deferred for PyDeferred {
-    fn settle(&self) {
-        let function = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(function) = function {
-            Python::attach(|py| {
-                if function.call0(py).is_err() {
-                    meter().health.count_error();
-                }
-            });
-        }
-    }
-}
-
-/// Has `function` record a call when somebody asks a run of `scope` for a total, at once where no run is active.
-///
-/// For estimates: counting a long prompt takes longer than everything else that metering does. Errors of the function
-/// are counted in `health()` and go no further.
-#[pyfunction]
-pub(super) fn record_later(scope: Option<&PyScope>, function: Py<PyAny>) {
-    let call: Arc<dyn Deferred> = Arc::new(PyDeferred(Mutex::new(Some(function))));
-    meter().defer(scope.map(|scope| &*scope.scope), &call);
 }
 
 /// A count; `None`, counted as dropped, for what is none.

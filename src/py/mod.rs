@@ -6,6 +6,7 @@ mod extract;
 mod ledger;
 mod listening;
 mod meter;
+mod open_call;
 mod patch;
 mod payload;
 mod quota;
@@ -22,7 +23,7 @@ mod _native {
     use pyo3::prelude::{Bound, PyModule, PyModuleMethods, PyResult};
 
     #[pymodule_export]
-    use super::delivery::{PySender, post_once};
+    use super::delivery::{PySender, is_configured, post_once};
     #[pymodule_export]
     use super::enter::{PyEntered, PyRunBlock, PyWithin};
     #[pymodule_export]
@@ -32,7 +33,9 @@ mod _native {
     #[pymodule_export]
     use super::listening::{PyListening, listen_to_all};
     #[pymodule_export]
-    use super::meter::{after_fork, count_error, health, record, record_cache_hit, record_later, record_tokens};
+    use super::meter::{after_fork, count_error, health, record, record_cache_hit, record_tokens};
+    #[pymodule_export]
+    use super::open_call::{PyOpenCall, open_call};
     #[pymodule_export]
     use super::patch::PyPatches;
     #[pymodule_export]
@@ -58,6 +61,7 @@ mod _native {
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         module.add("scope_variable", super::scope::variable(module.py())?)?;
+        module.add("call_variable", super::open_call::call_variable(module.py())?)?;
         module.add("token_usage_sink", super::ragflow::sink_variable(module.py())?)?;
         module.add("langfuse_run_attrs", super::ragflow::attrs_variable(module.py())?)
     }

@@ -65,6 +65,7 @@ pub(super) struct PyPatches(Mutex<State>);
 struct State {
     planned: Vec<Arc<Patch>>,
     applied: bool,
+    holders: usize,
 }
 
 impl PyPatches {
@@ -123,6 +124,36 @@ impl PyPatches {
             clean &= patch.undo(py)?;
         }
         Ok(clean)
+    }
+
+    /// How many hold the replacements in place.
+    #[getter]
+    fn holders(&self) -> usize {
+        self.state().holders
+    }
+
+    /// Makes the replacements for one holder more; false, and nothing happens, if they no longer fit.
+    fn hold(&self, py: Python<'_>) -> PyResult<bool> {
+        if self.state().holders == 0 {
+            if !self.fit(py)? {
+                return Ok(false);
+            }
+            self.apply(py)?;
+        }
+        self.state().holders += 1;
+        Ok(true)
+    }
+
+    /// Takes back one `hold`; the last one puts everything back. False where somebody else has put something else.
+    fn release(&self, py: Python<'_>) -> PyResult<bool> {
+        {
+            let mut state = self.state();
+            state.holders = state.holders.saturating_sub(1);
+            if state.holders > 0 {
+                return Ok(true);
+            }
+        }
+        self.undo(py)
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {

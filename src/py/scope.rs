@@ -47,7 +47,7 @@ impl PyScope {
 
     /// What guards the calls made here, if anything does.
     #[getter]
-    fn quota<'py>(&self, py: Python<'py>) -> Option<&Bound<'py, PyAny>> {
+    pub(super) fn quota<'py>(&self, py: Python<'py>) -> Option<&Bound<'py, PyAny>> {
         self.quota.as_ref().map(|quota| quota.bind(py))
     }
 
@@ -121,7 +121,8 @@ pub(super) fn labels_from(dict: &Bound<'_, PyDict>) -> PyResult<Labels> {
     Ok(labels)
 }
 
-fn set_label(labels: &mut Labels, name: &Bound<'_, PyAny>, label: &Bound<'_, PyAny>) -> PyResult<()> {
+/// Sets the label of that name; one that is `None` stays as it is.
+pub(super) fn set_label(labels: &mut Labels, name: &Bound<'_, PyAny>, label: &Bound<'_, PyAny>) -> PyResult<()> {
     let name = name.cast::<PyString>()?.to_cow()?;
     let dim = dim(&name)?;
     if !label.is_none() {

@@ -10,7 +10,7 @@ import os
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from ragmeter._native import SenderCore, post_once
+from ragmeter._native import SenderCore, is_configured, post_once
 from ragmeter.ledger import current_ledger
 from ragmeter.meter import logger, report_error
 
@@ -58,11 +58,6 @@ def complete(metrics: Mapping[str, Any]) -> dict[str, Any]:
         "output": found["completion_tokens"] - found["output_reasoning_tokens"],
         "total_usage": found["total_tokens"],
     }
-
-
-def is_configured() -> bool:
-    """Return whether the environment names a backend to send to."""
-    return bool(os.environ.get("BIZNDER_API_BASE_URL") or os.environ.get("RAGMETER_WEBHOOK_URL"))
 
 
 def _destinations() -> list[tuple[str, str, str | None, str | None]]:

@@ -17,14 +17,17 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ragmeter._native import record_cache_hit
-from ragmeter.meter import guard
+from ragmeter.meter import keep
 from ragmeter.observe.estimate import estimate_chat
 from ragmeter.observe.patch import Patches
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import TypeAlias
 
     from ragmeter.witness import OpenCall
+
+    _Key: TypeAlias = tuple[int, str]
 
 __all__ = ["hold", "release", "remember"]
 
@@ -37,7 +40,7 @@ _MOST_MISSED = 4
 _ROLES = {"keywords": "keyword", "analysis": "vlm"}
 """Roles of LightRAG's types of cache, where the two differ."""
 
-_missed: ContextVar[tuple[str, ...]] = ContextVar("ragmeter_lightrag_missed", default=())
+_missed: ContextVar[tuple[_Key, ...]] = ContextVar("ragmeter_lightrag_missed", default=())
 _lock = threading.RLock()
 
 
@@ -47,43 +50,35 @@ class _Paid(NamedTuple):
     model: str | None
 
 
-_paid: OrderedDict[str, _Paid] = OrderedDict()
+_paid: OrderedDict[_Key, _Paid] = OrderedDict()
 
 
-class _Watch:
-    """The watch over LightRAG's cache, kept up for as long as some LightRAG is metered: it is one for all of them."""
-
-    def __init__(self) -> None:
-        self.holders = 0
-        self.patches: Patches | None = None
-
-
-_watch = _Watch()
+_watch: list[Patches] = []
+"""The watch over LightRAG's cache, one for all LightRAGs: made anew where it no longer fits."""
 
 
 def hold() -> None:
     """Watch LightRAG's cache until as many `release` have come."""
     with _lock:
-        if _watch.holders == 0:
-            if _watch.patches is None or not _watch.patches.fit():
-                _watch.patches = _plan()
-            _watch.patches.apply()
-        _watch.holders += 1
+        if not (_watch and _watch[0].hold()):
+            _watch[:] = [_plan()]
+            _watch[0].hold()
 
 
 def release() -> None:
     """Take back one `hold`."""
     with _lock:
-        _watch.holders -= 1
-        if _watch.holders == 0 and _watch.patches is not None:
-            _watch.patches.undo()
+        _watch[0].release()
 
 
-def remember(call: OpenCall, role: str) -> Callable[[], None]:
-    """Return what is to be called when a model call has ended well: it remembers what the missed answer has cost."""
+def remember(call: OpenCall, role: str) -> Callable[[], None] | None:
+    """Return what is to be called when a model call has ended well: it remembers what the missed answer has cost.
+
+    None where nothing was missed.
+    """
     missed = _missed.get()
     if not missed:
-        return lambda: None
+        return None
     _missed.set(missed[:-1])
 
     def done() -> None:
@@ -114,19 +109,21 @@ def _watched(own: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(own)
     async def handle_cache(storage: Any, args_hash: str, prompt: str, *args: Any, **kwargs: Any) -> Any:
         found = await own(storage, args_hash, prompt, *args, **kwargs)
-        with guard("noting what LightRAG's cache had"):
-            kind = kwargs.get("cache_type") or (args[1] if len(args) > 1 else None)
-            key = f"{id(storage)}:{args_hash}"
+        try:
+            key = (id(storage), args_hash)
             if not found or found[0] is None:
                 _missed.set((*_missed.get(), key)[-_MOST_MISSED:])
             else:
+                kind = kwargs.get("cache_type") or (args[1] if len(args) > 1 else None)
                 _note(key, _ROLES.get(str(kind), kind), prompt, str(found[0]))
+        except BaseException as exc:  # noqa: BLE001 - the quick way to say `with guard(...)`
+            keep("noting what LightRAG's cache had", exc)
         return found
 
     return handle_cache
 
 
-def _note(key: str, role: str | None, prompt: str, answer: str) -> None:
+def _note(key: _Key, role: str | None, prompt: str, answer: str) -> None:
     with _lock:
         paid = _paid.get(key)
     estimated = paid is None

@@ -17,39 +17,38 @@ import functools
 from typing import TYPE_CHECKING, Any
 
 from ragmeter._native import Scope, current_scope
-from ragmeter.context import within
 from ragmeter.lightrag.cache import remember
 from ragmeter.lightrag.documents import attempt_here
 from ragmeter.lightrag.offer import offering
-from ragmeter.meter import guard
+from ragmeter.meter import guard, keep
 from ragmeter.observe.estimate import estimate_chat, estimate_texts
 from ragmeter.witness import OpenCall
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
     from ragmeter._native import Usage
     from ragmeter.lightrag.families import Family
     from ragmeter.lightrag.owners import Owners
 
     Function = Callable[..., Awaitable[Any]]
-    OpenTicket = Callable[[Any, Any, Any], "_Ticket"]
+    Opening = Callable[[Any, Any, Any], "_Call"]
 
 __all__ = ["embedding_call", "layered", "model_call", "rerank_call", "stand_in"]
 
-_TICKET = "_ragmeter_ticket"
+_CALL = "_ragmeter_call"
 """Keyword argument that takes the open call through LightRAG's queue."""
 
 _SUMMARY_PRIORITY = 8
 """LightRAG's `_priority` of summaries in the queue that extraction uses too (`constants.DEFAULT_SUMMARY_PRIORITY`)."""
 
 
-def layered(raw: Function, limit: Callable[[Function], Function], open_ticket: OpenTicket) -> Any:
+def layered(raw: Function, limit: Callable[[Function], Function], open_call: Opening) -> Any:
     """Return a function with both layers around `raw` and, between them, what limits its calls."""
-    return _outer(limit(_inner(raw)), open_ticket)
+    return _outer(limit(_inner(raw)), open_call)
 
 
-def stand_in(rag: Any, family: Family, name: str, own: Any, open_ticket: OpenTicket) -> Any:
+def stand_in(rag: Any, family: Family, name: str, own: Any, open_call: Opening) -> Any:
     """Return the metered function that stands in for `own`, LightRAG's function of that name.
 
     Where LightRAG limits its calls, the stand-in has a limiter with workers of its own. It is kept on the function that
@@ -67,34 +66,27 @@ def stand_in(rag: Any, family: Family, name: str, own: Any, open_ticket: OpenTic
             queue_name=f"{name.capitalize()} func",
             concurrency_group=name,
         )
-        metered = layered(own.__wrapped__, limit, open_ticket)
+        metered = layered(own.__wrapped__, limit, open_call)
     else:
-        metered = layered(own, lambda inner: inner, open_ticket)
+        metered = layered(own, lambda inner: inner, open_call)
     with contextlib.suppress(AttributeError):  # a bound method keeps nothing
         own.ragmeter_stand_in = metered
     return metered
 
 
-class _Ticket:
-    """What travels through the queue: the open call, and how to estimate it if nobody sees its answer."""
+class _Call(OpenCall):
+    """A call on its way through the queue, which knows how to estimate itself if nobody sees its answer."""
 
-    __slots__ = ("call", "done", "estimate", "scope")
+    __slots__ = ("done", "estimate")
 
-    def __init__(
-        self,
-        scope: Scope,
-        call: OpenCall,
-        estimate: Callable[[str | None], Usage],
-        done: Callable[[], None] = lambda: None,
-    ) -> None:
-        self.scope = scope
-        self.call = call
-        self.estimate = estimate
-        self.done = done
-        """To be called when the function has returned."""
+    estimate: Callable[[str | None], Usage]
+    """Returns its usage by the text that it delivered, None if it has delivered none."""
+
+    done: Callable[[], None] | None
+    """To be called when the function has returned."""
 
 
-def model_call(role: str | None, model: str | None, _: Any, args: Any, kwargs: Any) -> _Ticket:
+def model_call(role: str | None, model: str | None, _: Any, args: Any, kwargs: Any) -> _Call:
     """Open a call of a language model. The role of the queue is told finer: glean and summary share extraction's.
 
     Where one queue serves every role, `role` is None and the call itself says what it is for.
@@ -107,23 +99,28 @@ def model_call(role: str | None, model: str | None, _: Any, args: Any, kwargs: A
             role = "summary"
         elif history:
             role = "glean"
-    scope = Scope(None, current_scope(), role=role)
-
-    def guess(delivered: str | None) -> Usage:
-        sent = [kwargs.get("system_prompt"), args[0] if args else kwargs.get("prompt")]
-        sent += [message.get("content") for message in history or ()]
-        return estimate_chat(sent, delivered, model)
-
-    call = _open(scope, operation="chat", model=model)
-    return _Ticket(scope, call, guess, remember(call, role))
+    prompts = kwargs.get("system_prompt"), args[0] if args else kwargs.get("prompt")
+    call = _open(role, "chat", model, functools.partial(_guess_chat, prompts, history, model))
+    call.done = remember(call, role)
+    return call
 
 
-def _open(scope: Scope, **labels: str | None) -> OpenCall:
-    call = OpenCall(scope, **labels)
+def _open(role: str, operation: str, model: str | None, estimate: Callable[[str | None], Usage]) -> _Call:
+    call = _Call(Scope(None, current_scope(), role=role), operation=operation, model=model)
     attempt = attempt_here()
     if attempt > 1:
         call.labels["attempt"] = attempt
+    call.estimate = estimate
+    call.done = None
     return call
+
+
+def _guess_chat(prompts: Sequence[str | None], history: Any, model: str | None, delivered: str | None) -> Usage:
+    return estimate_chat([*prompts, *(message.get("content") for message in history or ())], delivered, model)
+
+
+def _guess_texts(texts: Sequence[str], model: str | None, _delivered: str | None) -> Usage:
+    return estimate_texts(texts, model)
 
 
 def _role_of(kwargs: dict[str, Any]) -> str:
@@ -135,39 +132,35 @@ def _role_of(kwargs: dict[str, Any]) -> str:
     return "summary" if "max_tokens" in kwargs else "extract"
 
 
-def embedding_call(model: str | None, outer: Any, args: Any, kwargs: Any) -> _Ticket:
+def embedding_call(model: str | None, outer: Any, args: Any, kwargs: Any) -> _Call:
     """Open a call of an embedding model. Its texts may belong to several documents, which share it."""
-    scope = Scope(None, current_scope(), role="embedding")
     texts = list(args[0] if args else kwargs.get("texts", ()))
     owners: Owners = outer.ragmeter_owners
-    call = _open(scope, operation="embeddings", model=model)
-    call.shares = owners.shares(texts, role="embedding")
-    if call.shares is not None:
-        call.divide = functools.partial(owners.shares_of_part, texts, call.shares, role="embedding")
+    call = _open("embedding", "embeddings", model, functools.partial(_guess_texts, texts, model))
+    shares = owners.shares(texts, role="embedding")
+    if shares is not None:
+        call.shares = shares
+        call.divide = functools.partial(owners.shares_of_part, texts, shares, role="embedding")
+    noted = owners.noted(texts)
+    if noted:
+        call.done = functools.partial(owners.forget, noted)
+    return call
 
-    def guess(delivered: str | None) -> Usage:  # noqa: ARG001 - it delivers no text
-        return estimate_texts(texts, model)
 
-    return _Ticket(scope, call, guess, functools.partial(owners.forget, owners.noted(texts)))
-
-
-def rerank_call(_: Any, args: Any, kwargs: Any) -> _Ticket:
+def rerank_call(_: Any, args: Any, kwargs: Any) -> _Call:
     """Open a call of a rerank model."""
-    scope = Scope(None, current_scope(), role="rerank")
-
-    def guess(delivered: str | None) -> Usage:  # noqa: ARG001 - it delivers no text
-        query = kwargs.get("query", args[0] if args else "")
-        documents = kwargs.get("documents", args[1] if len(args) > 1 else ())
-        return estimate_texts([query, *documents], None)
-
-    return _Ticket(scope, OpenCall(scope, operation="rerank"), guess)
+    query = kwargs.get("query", args[0] if args else "")
+    documents = kwargs.get("documents", args[1] if len(args) > 1 else ())
+    return _open("rerank", "rerank", None, functools.partial(_guess_texts, [query, *documents], None))
 
 
-def _outer(queued: Function, open_ticket: OpenTicket) -> Function:
+def _outer(queued: Function, open_call: Opening) -> Function:
     @functools.wraps(queued)
     async def outer(*args: Any, **kwargs: Any) -> Any:
-        with guard("opening a LightRAG call"):
-            kwargs[_TICKET] = open_ticket(outer, args, kwargs)
+        try:
+            kwargs[_CALL] = open_call(outer, args, kwargs)
+        except BaseException as exc:  # noqa: BLE001 - the quick way to say `with guard(...)`
+            keep("opening a LightRAG call", exc)
         return await queued(*args, **kwargs)
 
     outer.ragmeter_metered = True  # type: ignore[attr-defined]
@@ -179,27 +172,27 @@ def _inner(raw: Function) -> Function:
 
     @functools.wraps(raw)
     async def inner(*args: Any, **kwargs: Any) -> Any:
-        ticket = kwargs.pop(_TICKET, None)
-        if ticket is None:
+        call: _Call | None = kwargs.pop(_CALL, None)
+        if call is None:
             return await raw(*args, **kwargs)
         try:
-            with within(ticket.scope), ticket.call:
+            with call:
                 result = await raw(*args, **kwargs)
         except BaseException:
-            with guard("closing a LightRAG call"):
-                ticket.call.close(None)  # it may have told a tracker before it failed
+            call.close(None)  # it may have told a tracker before it failed
             raise
         if hasattr(result, "__aiter__"):
-            return _watched(result, ticket)
-        with guard("closing a LightRAG call"):
-            ticket.done()
-            ticket.call.close(lambda: ticket.estimate(result if isinstance(result, str) else None))
+            return _watched(result, call)
+        if call.done is not None:
+            with guard("closing a LightRAG call"):
+                call.done()
+        call.close(functools.partial(call.estimate, result if isinstance(result, str) else None))
         return result
 
     return inner
 
 
-async def _watched(stream: Any, ticket: _Ticket) -> AsyncIterator[Any]:
+async def _watched(stream: Any, call: _Call) -> AsyncIterator[Any]:
     """Pass on a stream. It may send its request when it is first read, and tell a tracker at its end.
 
     What it does is done in the scope of its call. At its end, or when the reader leaves, the call is recorded, if no
@@ -209,7 +202,7 @@ async def _watched(stream: Any, ticket: _Ticket) -> AsyncIterator[Any]:
     pieces = aiter(stream)
     try:
         while True:
-            with within(ticket.scope), ticket.call:
+            with call:
                 try:
                     piece = await anext(pieces)
                 except StopAsyncIteration:
@@ -218,7 +211,6 @@ async def _watched(stream: Any, ticket: _Ticket) -> AsyncIterator[Any]:
                 delivered.append(piece)
             yield piece
     finally:
-        with guard("closing a LightRAG call"):
-            ticket.call.close(lambda: ticket.estimate("".join(delivered)))
+        call.close(lambda: call.estimate("".join(delivered)))
         if hasattr(stream, "aclose"):
             await stream.aclose()

@@ -39,14 +39,7 @@ def install(rag: Any) -> None:
         anything_of(rag, install, uninstall).hold(rag)
         return
     with _lock:
-        hooks = _hooks_of(rag)
-        if hooks is None or (hooks.holders == 0 and not hooks.patches.fit()):
-            hooks = _Hooks(rag)
-            instrument()  # whatever SDK its model functions call
-        if hooks.holders == 0:
-            hooks.patches.apply()
-            cache.hold()
-        hooks.holders += 1
+        _hold(rag, None, documents=True)
 
 
 def uninstall(rag: Any) -> None:
@@ -56,26 +49,51 @@ def uninstall(rag: Any) -> None:
         return
     with _lock:
         hooks = _hooks_of(rag)
-        if hooks is not None and hooks.holders > 0:
-            hooks.holders -= 1
-            if hooks.holders == 0:
-                cache.release()
-                hooks.remove(rag)
+        if hooks is not None:
+            hooks.release(rag, documents=True)
 
 
 class held:  # noqa: N801 - reads as a verb
-    """Meter what `rag` does in a block."""
+    """Meter what `rag` does in a block. Blocks may overlap, those of one object too.
 
-    __slots__ = ("_rag",)
+    Args:
+        rag: A LightRAG or a RAG-Anything.
+        documents: Whether documents may come and go in it; a question leaves them alone.
+    """
 
-    def __init__(self, rag: Any) -> None:
+    __slots__ = ("_documents", "_hooks", "_is_anything", "_rag")
+
+    def __init__(self, rag: Any, *, documents: bool = True) -> None:
         self._rag = rag
+        self._documents = documents
+        self._is_anything = is_anything(rag)
+        self._hooks: _Hooks | None = None
 
     def __enter__(self) -> None:
-        install(self._rag)
+        if self._is_anything:
+            install(self._rag)
+            return
+        with _lock:
+            self._hooks = _hold(self._rag, self._hooks, documents=self._documents)
 
     def __exit__(self, *exc_info: object) -> None:
-        uninstall(self._rag)
+        if self._hooks is None:
+            uninstall(self._rag)
+            return
+        with _lock:
+            self._hooks.release(self._rag, documents=self._documents)
+
+
+def _hold(rag: Any, known: _Hooks | None, *, documents: bool) -> _Hooks:
+    """Put the hooks of `rag` in place and return them; `known` if they still fit, or new ones."""
+    if known is not None and known.hold(rag, documents=documents):
+        return known
+    hooks = _hooks_of(rag)
+    if hooks is None or not hooks.hold(rag, documents=documents):
+        hooks = _Hooks(rag)
+        instrument()  # whatever SDK its model functions call
+        hooks.hold(rag, documents=documents)
+    return hooks
 
 
 def documents_of(rag: Any) -> Documents | None:
@@ -108,30 +126,55 @@ class _Hooks:
     def __init__(self, rag: Any) -> None:
         self._family = family(type(rag))
         _check(rag, self._family)
-        self.holders = 0
-        self.patches = Patches()
         self.documents = Documents()
+        self._owners = Owners()
+        self._models = Patches()
+        self._watches = self._plan_watches(rag)
         if self._family.name == "roles":
-            roles.plan(rag, self, self.patches)
+            roles.plan(rag, self, self._models)
         else:
-            one_queue.plan(rag, self, self._family, self.patches)
-        self.documents.plan(rag, self.patches)
+            one_queue.plan(rag, self, self._family, self._models)
         if rag.embedding_func is not None:
             self._plan_embedding(rag, rag.embedding_func)
         if getattr(rag, "rerank_model_func", None) is not None:
             self._plan_rerank(rag, rag.rerank_model_func)
 
+    def hold(self, rag: Any, *, documents: bool) -> bool:
+        """Put the hooks in place, those that watch documents too if asked; False if others are needed by now."""
+        if not self._models.hold():
+            return False
+        if documents and not self._watches.hold():
+            self._watches = self._plan_watches(rag)
+            self._watches.hold()
+        cache.hold()
+        return True
+
+    def release(self, rag: Any, *, documents: bool) -> None:
+        """Take back one `hold`; what nobody holds any more is taken out. More than were held do nothing."""
+        if not self._models.holders:
+            return
+        cache.release()
+        if documents:
+            self._watches.release()
+        if not self._models.release() and self._family.name == "roles":
+            roles.rebuild(rag)
+
+    def _plan_watches(self, rag: Any) -> Patches:
+        """Plan to watch the documents of `rag`, and the texts that wait to be embedded."""
+        watches = Patches()
+        self.documents.plan(rag, watches)
+        self._owners.plan(rag, watches)
+        return watches
+
     def _plan_embedding(self, rag: Any, embed: Any) -> None:
-        owners = Owners()
         bare = inspect.isfunction(embed)
         call = functools.partial(embedding_call, getattr(embed, "model_name", None))
         metered = stand_in(rag, self._family, "embedding", embed if bare else embed.func, call)
-        metered.ragmeter_owners = owners
+        metered.ragmeter_owners = self._owners
         if bare:
             self._plan_bare_embedding(rag, embed, metered, call)
         else:
-            self.patches.plan(embed, "func", metered)
-        owners.plan(rag, self.patches)
+            self._models.plan(embed, "func", metered)
 
     def _plan_bare_embedding(self, rag: Any, embed: Any, metered: Any, call: Any) -> None:
         """Until 1.4.9 it is a bare function, each storage holds it by itself, and some call what is behind it."""
@@ -141,19 +184,15 @@ class _Hooks:
             metered.func.ragmeter_owners = metered.ragmeter_owners
         for holder in (rag, *vars(rag).values()):
             if getattr(holder, "__dict__", {}).get("embedding_func") is embed:
-                self.patches.plan(holder, "embedding_func", metered)
+                self._models.plan(holder, "embedding_func", metered)
 
     def _plan_rerank(self, rag: Any, own: Any) -> None:
         metered = stand_in(rag, self._family, "rerank", own, rerank_call)
-        self.patches.plan(rag, "rerank_model_func", metered)
+        self._models.plan(rag, "rerank_model_func", metered)
         # Queries read it from the configuration that the storages have shared since the LightRAG was made.
         for config in _storage_configs(rag):
             if config.get("rerank_model_func") is own:
-                self.patches.plan(config, "rerank_model_func", metered)
-
-    def remove(self, rag: Any) -> None:
-        if not self.patches.undo() and self._family.name == "roles":
-            roles.rebuild(rag)
+                self._models.plan(config, "rerank_model_func", metered)
 
 
 def _check(rag: Any, found: Family) -> None:

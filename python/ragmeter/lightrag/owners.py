@@ -15,9 +15,11 @@ from ragmeter.meter import guard
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from typing import TypeAlias
 
     from ragmeter.observe.patch import Patches
-    from ragmeter.witness import Shares
+
+    Shares: TypeAlias = list[tuple[dict[str, str], int, Scope | None]]
 
 __all__ = ["Owners"]
 

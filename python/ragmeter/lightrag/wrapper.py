@@ -19,12 +19,15 @@ if TYPE_CHECKING:
 
 __all__ = ["TokenTrackingLightRAG", "create_tracked_lightrag", "track_lightrag_operations"]
 
-OPERATIONS = anything.OPERATIONS | frozenset({
-    "insert", "insert_custom_chunks", "insert_custom_kg", "query", "query_data", "query_llm",
+QUESTIONS = frozenset({"query", "query_data", "query_llm", "query_with_separate_keyword_extraction"})
+"""Public methods that ask models and leave the documents alone; each also exists with an `a` in front."""
+
+OPERATIONS = QUESTIONS | anything.OPERATIONS | frozenset({
+    "insert", "insert_custom_chunks", "insert_custom_kg",
     "delete_by_doc_id", "delete_by_entity", "delete_by_relation",
     "create_entity", "create_relation", "edit_entity", "edit_relation", "merge_entities",
     "pipeline_enqueue_documents", "pipeline_process_enqueue_documents",
-    "analyze_multimodal", "query_with_separate_keyword_extraction", "rollback_failed_custom_chunk_patches",
+    "analyze_multimodal", "rollback_failed_custom_chunk_patches",
 })  # fmt: skip
 """Public methods that may call a model; each also exists with an `a` in front, some only so."""
 
@@ -43,7 +46,8 @@ class TokenTrackingLightRAG:
     def __init__(self, rag: Any, token_tracker: Any = None) -> None:
         self._rag: Any = rag._rag if isinstance(rag, TokenTrackingLightRAG) else rag
         self._tracker: Any = None
-        self._operations: dict[str, tuple[Any, Callable[..., Any]]] = {}
+        self._held = held(self._rag)
+        self._held_for_questions = held(self._rag, documents=False)
         self.set_token_tracker(TokenTracker() if token_tracker is None else token_tracker)
 
     def set_token_tracker(self, token_tracker: Any) -> None:
@@ -63,15 +67,12 @@ class TokenTrackingLightRAG:
         value = getattr(self._rag, name)
         if name.removeprefix("a") not in OPERATIONS and name not in OPERATIONS:
             return value
-        method = getattr(value, "__func__", value)
-        known, metered = self._operations.get(name, (None, None))
-        if known is not method or metered is None:
-            metered = self._metered(name, value)
-            self._operations[name] = (method, metered)
+        metered = self._metered(name, value)
+        object.__setattr__(self, name, metered)
         return metered
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name in {"_operations", "_rag", "_tracker"}:
+        if name in {"_held", "_held_for_questions", "_rag", "_tracker"}:
             object.__setattr__(self, name, value)
         else:
             setattr(self._rag, name, value)
@@ -83,11 +84,12 @@ class TokenTrackingLightRAG:
         return f"TokenTrackingLightRAG({self._rag!r})"
 
     def _metered(self, name: str, method: Callable[..., Any]) -> Callable[..., Any]:
+        hooks = self._held_for_questions if name.removeprefix("a") in QUESTIONS else self._held
         if inspect.iscoroutinefunction(method):
 
             @functools.wraps(method)
             async def operation(*args: Any, **kwargs: Any) -> Any:
-                with held(self._rag), run(name, listeners=[listener_of(self._tracker)]) as current:
+                with hooks, run(name, listeners=[listener_of(self._tracker)]) as current:
                     try:
                         answer = await getattr(self._rag, name)(*args, **kwargs)
                     except BaseException:
@@ -99,7 +101,7 @@ class TokenTrackingLightRAG:
 
             @functools.wraps(method)
             def operation(*args: Any, **kwargs: Any) -> Any:
-                with held(self._rag), run(name, listeners=[listener_of(self._tracker)]) as current:
+                with hooks, run(name, listeners=[listener_of(self._tracker)]) as current:
                     try:
                         answer = getattr(self._rag, name)(*args, **kwargs)
                     except BaseException:

@@ -8,7 +8,6 @@ import inspect
 from typing import TYPE_CHECKING, Any
 
 from ragmeter._native import scope_variable
-from ragmeter.context import within
 from ragmeter.meter import QuotaError, guard
 from ragmeter.ragflow.calls import OPERATIONS, BundleCall, bundle_call
 from ragmeter.ragflow.component import owners
@@ -97,7 +96,7 @@ def _coroutine(method: str, original: Callable[..., Any]) -> Callable[..., Any]:
         if call is None:
             return await original(self, *args, **kwargs)
         try:
-            with within(call.scope), call:
+            with call:
                 result = await original(self, *args, **kwargs)
         except BaseException as exc:
             _failed(call, exc)
@@ -117,7 +116,7 @@ def _function(method: str, original: Callable[..., Any]) -> Callable[..., Any]:
         if call is None:
             return original(self, *args, **kwargs)
         try:
-            with within(call.scope), call:
+            with call:
                 result = original(self, *args, **kwargs)
         except BaseException as exc:
             _failed(call, exc)

@@ -18,6 +18,8 @@ from ragmeter.witness import OpenCall, open_call
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from typing_extensions import Self
+
 __all__ = ["OPERATIONS", "BundleCall", "bundle_call", "total_token_count_from_response", "usage_from_response"]
 
 OPERATIONS = {
@@ -71,30 +73,37 @@ class BundleCall(OpenCall):
 
     __slots__ = ("_answers", "_args", "_guess", "_kwargs", "_last", "_lock", "generations", "last_usage", "reported")
 
-    def __init__(
-        self, bundle: Any, method: str, args: tuple[Any, ...], kwargs: Mapping[str, Any], **owner: Any
-    ) -> None:
+    last_usage: dict[int, Any]
+    reported: int | None
+    generations: Any
+    _args: tuple[Any, ...]
+    _kwargs: Mapping[str, Any]
+    _guess: Usage | None
+    _answers: dict[Any, Usage]
+    _last: Any
+    _lock: threading.Lock
+
+    def __new__(cls, bundle: Any, method: str, args: tuple[Any, ...], kwargs: Mapping[str, Any], **owner: Any) -> Self:
+        """Open a call of a bundle's `method`; `owner` has the labels of who runs it."""
         config = getattr(bundle, "model_config", None) or {}
         around = current_scope()
         known = around.labels if around is not None else {}
         tenant = getattr(bundle, "tenant_id", None)
         labels = {"tenant": tenant, **owner}
-        scope = Scope(None, around, **{name: label for name, label in labels.items() if label and name not in known})
         provider = config.get("llm_factory")
-        super().__init__(
-            scope,
+        call = super().__new__(
+            cls,
+            Scope(None, around, **{name: label for name, label in labels.items() if label and name not in known}),
             operation=OPERATIONS[method],
             model=config.get("llm_name"),
             provider=provider.lower() if isinstance(provider, str) else None,
         )
-        self.last_usage: dict[int, Any] = {}
-        self.reported: int | None = None
-        self.generations: Any = None
-        self._args, self._kwargs = args, kwargs
-        self._guess: Usage | None = None
-        self._answers: dict[Any, Usage] = {}
-        self._last: Any = None
-        self._lock = threading.Lock()
+        call.last_usage = {}
+        call.reported = call.generations = call._guess = call._last = None
+        call._args, call._kwargs = args, kwargs
+        call._answers = {}
+        call._lock = threading.Lock()
+        return call
 
     def look(self, resp: Any) -> None:
         """Take the usage of an answer, or of a chunk: the newest of a stream replaces those before it."""

@@ -169,7 +169,7 @@ class LLMBundle:
             items = self.mdl.async_chat_streamly(system, history, dict(gen_conf or {}), **kwargs)
         try:
             while True:
-                with call.here():  # not around the yield: what the caller does in between is his own
+                with call:  # not around the yield: what the caller does in between is his own
                     item = await anext(items, None)
                 if item is None:
                     break
@@ -182,7 +182,7 @@ class LLMBundle:
             call.end((lambda: self._chat(system, history, text, 0)) if text else None)
             raise
         except BaseException:
-            with call.here():
+            with call:
                 await items.aclose()
             self._gone(call, system, history, text)
             raise
@@ -272,7 +272,7 @@ class LLMBundle:
             with call:
                 items = iter(self.mdl.tts(text))
             while True:
-                with call.here():
+                with call:
                     item = next(items, None)
                 if item is None:
                     break

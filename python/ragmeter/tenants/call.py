@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import TYPE_CHECKING, Any
 
 from ragmeter._native import Scope, Usage, current_scope, record
-from ragmeter.context import within
 from ragmeter.meter import guard
 from ragmeter.tenants.models import operation
-from ragmeter.witness import OpenCall, call_variable
+from ragmeter.witness import OpenCall
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
+
+    from typing_extensions import Self
 
     from ragmeter.quota import Quota
     from ragmeter.tenants.models import TenantLLM
@@ -35,40 +35,24 @@ class TenantCall(OpenCall):
 
     records = True
 
-    __slots__ = ("_measured", "_within")
+    __slots__ = ("_measured",)
 
-    def __init__(
-        self, llm: TenantLLM, measured: Usage | None = None, role: str | None = None, quota: Quota | None = None
-    ) -> None:
+    _measured: Usage | None
+
+    def __new__(
+        cls, llm: TenantLLM, measured: Usage | None = None, role: str | None = None, quota: Quota | None = None
+    ) -> Self:
+        """Make the call; it is put in force with `with`."""
         labels = {"tenant": llm.tenant_id, **({"role": role} if role is not None else {})}
-        super().__init__(
+        call = super().__new__(
+            cls,
             Scope(None, current_scope(), quota=quota, **labels),
             provider=llm.provider,
             model=llm.model,
             operation=operation(llm.model_type),
         )
-        self._measured = measured
-        self._within = within(self.scope)
-
-    def __enter__(self) -> TenantCall:
-        super().__enter__()
-        self._within.__enter__()
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self._within.__exit__(*exc_info)
-        super().__exit__(*exc_info)
-
-    @contextlib.contextmanager
-    def here(self) -> Iterator[None]:
-        """Go on with a call that was entered before: a step of its stream, in whatever task asks for it."""
-        before = call_variable.get()
-        call_variable.set(self)
-        try:
-            with within(self.scope):
-                yield
-        finally:
-            call_variable.set(before)
+        call._measured = measured
+        return call
 
     def hear(self, usage: Usage) -> None:
         """Record a request that an observer saw; each attempt is one call."""
@@ -78,7 +62,7 @@ class TenantCall(OpenCall):
 
     def said(self) -> Usage | None:
         """Return what the provider said so far, all requests together."""
-        words = self.heard or self._told
+        words = self.heard or self.told
         return sum(words[1:], words[0]) if words else None
 
     def end(self, estimate: Callable[[], Usage] | None) -> None:
@@ -88,7 +72,7 @@ class TenantCall(OpenCall):
             estimate: Returns the usage where the provider said nothing; None where the call failed and cost nothing.
         """
         with guard("recording a call of a tenant's model"):
-            self._told = [self._whole(usage) for usage in self._told]
+            self.told[:] = [self._whole(usage) for usage in self.told]
             self.close(None if estimate is None else lambda: self._whole(estimate()))
 
     def _whole(self, usage: Usage) -> Usage:

@@ -1,0 +1,319 @@
+//! OpenCall: a model call of the host that has begun and not ended, and which of its witnesses is believed.
+//!
+//! Native because it is made, put in force and closed around every call of the host.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use pyo3::exceptions::PyException;
+use pyo3::gc::{PyTraverseError, PyVisit};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyDict, PyList, PyTuple};
+
+use super::meter::{PyShare, record_in};
+use super::scope::{PyScope, named_variable, set_label, set_value, value_of, variable};
+use super::usage::PyUsage;
+use crate::call::Labels;
+use crate::meter::{Scope, meter};
+use crate::run::Deferred;
+
+/// A call of the host's model function that has begun and not ended.
+#[pyclass(name = "OpenCall", module = "ragmeter", subclass, frozen)]
+pub(super) struct PyOpenCall {
+    scope: Option<Py<PyScope>>,
+    labels: Py<PyDict>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    observed: bool,
+    closed: bool,
+    admitted: bool,
+    exchanges: Option<Py<PyList>>,
+    heard: Option<Py<PyList>>,
+    told: Option<Py<PyList>>,
+    shares: Option<Py<PyAny>>,
+    divide: Option<Py<PyAny>>,
+    /// What a quota has reserved for the call.
+    hold: Option<Py<PyAny>>,
+    /// What was in force before the call: the scope and the open call.
+    before: Option<[Option<Py<PyAny>>; 2]>,
+}
+
+impl State {
+    fn objects(&self) -> impl Iterator<Item = &Py<PyAny>> {
+        let lists = [&self.exchanges, &self.heard, &self.told].into_iter().flatten().map(Py::as_any);
+        lists.chain([&self.shares, &self.divide, &self.hold].into_iter().flatten())
+    }
+}
+
+impl PyOpenCall {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn list<'py>(&self, py: Python<'py>, which: impl Fn(&mut State) -> &mut Option<Py<PyList>>) -> Bound<'py, PyList> {
+        which(&mut self.state()).get_or_insert_with(|| PyList::empty(py).unbind()).bind(py).clone()
+    }
+
+    fn record(&self, py: Python<'_>, usage: &PyUsage, (labels, attempt): &(Labels, u32)) -> PyResult<()> {
+        let shares = self.shares(py).map(|shares| shares.extract::<Vec<PyShare<'_>>>()).transpose()?;
+        let scope = self.scope.as_ref().map(|scope| &*scope.get().scope);
+        record_in(py, scope, labels.as_ref(), &usage.0, *attempt, shares.unwrap_or_default())
+    }
+
+    /// Its labels, and which attempt of the host it is.
+    fn named(&self, py: Python<'_>) -> PyResult<(Labels, u32)> {
+        let (mut labels, mut attempt) = (Labels::default(), 1);
+        for (name, label) in self.labels.bind(py) {
+            if name.eq(intern!(py, "attempt"))? {
+                attempt = label.extract()?;
+            } else {
+                set_label(&mut labels, &name, &label)?;
+            }
+        }
+        Ok((labels, attempt))
+    }
+
+    fn finish(&self, py: Python<'_>, estimate: Option<Bound<'_, PyAny>>) -> PyResult<()> {
+        let (hold, told, is_shared) = {
+            let mut state = self.state();
+            if std::mem::replace(&mut state.closed, true) || state.observed {
+                return Ok(());
+            }
+            (state.hold.take(), state.told.as_ref().map(|told| told.clone_ref(py)), state.shares.is_some())
+        };
+        let told = told.map_or_else(|| PyList::empty(py), |told| told.into_bound(py));
+        if let (Some(estimate), true, true) = (&estimate, told.is_empty(), hold.is_some() || is_shared) {
+            // A quota waits for it; and what is shared may count in runs that nobody would ask here.
+            told.append(estimate.call0()?)?;
+        }
+        let named = self.named(py)?;
+        for usage in &told {
+            self.record(py, usage.cast_into::<PyUsage>()?.get(), &named)?;
+        }
+        if let Some(hold) = hold {
+            return settle(hold.bind(py), &told);
+        }
+        if let (Some(estimate), true) = (estimate, told.is_empty()) {
+            let scope = self.scope.as_ref().map(|scope| Arc::clone(&scope.get().scope));
+            let due = Due { estimate: estimate.unbind(), scope: scope.clone(), named };
+            let due: Arc<dyn Deferred> = Arc::new(Estimate(Mutex::new(Some(due))));
+            meter().defer(scope.as_deref(), &due);
+        }
+        Ok(())
+    }
+}
+
+/// Ends a reservation with what the call cost.
+fn settle(hold: &Bound<'_, PyAny>, told: &Bound<'_, PyList>) -> PyResult<()> {
+    let py = hold.py();
+    let mut usages = told.iter();
+    let Some(first) = usages.next() else {
+        return hold.call_method0(intern!(py, "release")).map(drop);
+    };
+    let sum = usages.try_fold(first, |sum, usage| sum.add(usage))?;
+    let calls = PyDict::new(py);
+    calls.set_item(intern!(py, "calls"), told.len())?;
+    hold.call_method(intern!(py, "settle"), (sum,), Some(&calls)).map(drop)
+}
+
+#[pymethods]
+impl PyOpenCall {
+    /// Whether `hear` records what observers saw, under names of the host's own, so that they need not.
+    #[classattr]
+    #[pyo3(name = "records")]
+    const RECORDS: bool = false;
+
+    #[new]
+    #[pyo3(signature = (scope, **labels))]
+    fn new(py: Python<'_>, scope: Option<Py<PyScope>>, labels: Option<Bound<'_, PyDict>>) -> Self {
+        let labels = labels.unwrap_or_else(|| PyDict::new(py)).unbind();
+        Self { scope, labels, state: Mutex::default() }
+    }
+
+    /// Who pays for it.
+    #[getter]
+    fn scope<'py>(&self, py: Python<'py>) -> Option<&Bound<'py, PyScope>> {
+        self.scope.as_ref().map(|scope| scope.bind(py))
+    }
+
+    /// Its labels by name, and its `attempt` if it is not the first.
+    #[getter]
+    fn labels<'py>(&self, py: Python<'py>) -> &Bound<'py, PyDict> {
+        self.labels.bind(py)
+    }
+
+    /// Whether an observer has seen a request of it. The observer records what it sees, and says so when it knows
+    /// nothing; nobody else needs to.
+    #[getter]
+    fn observed(&self) -> bool {
+        self.state().observed
+    }
+
+    #[setter]
+    fn set_observed(&self, observed: bool) {
+        self.state().observed = observed;
+    }
+
+    /// The requests that observers have seen begin.
+    #[getter]
+    fn exchanges<'py>(&self, py: Python<'py>) -> Bound<'py, PyList> {
+        self.list(py, |state| &mut state.exchanges)
+    }
+
+    /// What observers heard of it, one Usage for each request that they saw end.
+    #[getter]
+    fn heard<'py>(&self, py: Python<'py>) -> Bound<'py, PyList> {
+        self.list(py, |state| &mut state.heard)
+    }
+
+    /// What token trackers were told of it, one Usage each.
+    #[getter]
+    fn told<'py>(&self, py: Python<'py>) -> Bound<'py, PyList> {
+        self.list(py, |state| &mut state.told)
+    }
+
+    /// Who shares it: labels, weights and scopes; None if nobody does.
+    #[getter]
+    fn shares<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.state().shares.as_ref().map(|shares| shares.bind(py).clone())
+    }
+
+    #[setter]
+    fn set_shares(&self, shares: Option<Py<PyAny>>) {
+        let _before = std::mem::replace(&mut self.state().shares, shares);
+    }
+
+    /// Returns who shares a request that holds some of the call's texts only; None if nobody shares anything.
+    #[getter]
+    fn divide<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.state().divide.as_ref().map(|divide| divide.bind(py).clone())
+    }
+
+    #[setter]
+    fn set_divide(&self, divide: Option<Py<PyAny>>) {
+        let _before = std::mem::replace(&mut self.state().divide, divide);
+    }
+
+    /// Reserves what the call may cost, as far as is known, if a quota guards its scope. Raises `QuotaError` where there
+    /// is no room for it. Done once.
+    fn admit(&self, py: Python<'_>) -> PyResult<()> {
+        let Some(scope) = self.scope(py) else { return Ok(()) };
+        let Some(quota) = scope.get().quota(py) else { return Ok(()) };
+        if self.state().admitted {
+            return Ok(());
+        }
+        let hold = quota.call_method1(intern!(py, "admit"), (scope, self.labels(py), py.None()))?;
+        let mut state = self.state();
+        state.admitted = true;
+        state.hold = (!hold.is_none()).then(|| hold.unbind());
+        Ok(())
+    }
+
+    /// Returns the reservation, for the request that knows better what it may cost; it is its from now on.
+    fn hand_over(&self) -> Option<Py<PyAny>> {
+        self.state().hold.take()
+    }
+
+    /// Puts the call and its scope in force. For a stream it is entered anew for each step.
+    fn __enter__<'py>(slf: Bound<'py, Self>) -> PyResult<Bound<'py, Self>> {
+        let (py, call) = (slf.py(), slf.get());
+        call.admit(py)?;
+        let (scope, open) = (variable(py)?, call_variable(py)?);
+        call.state().before = Some([scope, open].map(|variable| value_of(variable).map(Bound::unbind)));
+        set_value(scope, &call.scope)?;
+        set_value(open, &slf)?;
+        Ok(slf)
+    }
+
+    #[pyo3(signature = (*_exc_info))]
+    fn __exit__(&self, py: Python<'_>, _exc_info: &Bound<'_, PyTuple>) -> PyResult<()> {
+        let Some([scope, open]) = self.state().before.take() else { return Ok(()) };
+        set_value(call_variable(py)?, open)?;
+        set_value(variable(py)?, scope).map(drop)
+    }
+
+    /// Ends requests that are still open with what has come so far: for a caller that is gone, for an SDK may keep an
+    /// abandoned stream open until it is collected.
+    fn leave(&self, py: Python<'_>) -> PyResult<()> {
+        for exchange in self.exchanges(py) {
+            let leave = exchange.getattr(intern!(py, "leave"))?;
+            if !leave.is_none() {
+                leave.call0()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes what a token tracker was told.
+    fn tell(&self, usage: &Bound<'_, PyUsage>) -> PyResult<()> {
+        self.told(usage.py()).append(usage)
+    }
+
+    /// Takes what an observer saw of a request.
+    fn hear(&self, usage: &Bound<'_, PyUsage>) -> PyResult<()> {
+        self.heard(usage.py()).append(usage)
+    }
+
+    /// Ends the call and records it, if no observer did. Ending it again does nothing, and no error leaves it.
+    ///
+    /// `estimate` returns the usage where nobody has said anything; None where such a call costs nothing. It is called
+    /// when somebody asks for a total, for counting a long prompt takes longer than all the rest.
+    #[pyo3(signature = (estimate))]
+    fn close(&self, py: Python<'_>, estimate: Option<Bound<'_, PyAny>>) -> PyResult<()> {
+        self.finish(py, estimate).or_else(|error| {
+            if !error.is_instance_of::<PyException>(py) {
+                return Err(error);
+            }
+            py.import("ragmeter.meter")?.call_method1("report_error", ("closing a call", error)).map(drop)
+        })
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        let Ok(state) = self.state.try_lock() else { return Ok(()) };
+        state.objects().try_for_each(|object| visit.call(object))
+    }
+
+    fn __clear__(&self) {
+        let objects = std::mem::take(&mut *self.state());
+        drop(objects);
+    }
+}
+
+/// An estimate that is worked out when somebody asks for a total.
+struct Estimate(Mutex<Option<Due>>);
+
+struct Due {
+    estimate: Py<PyAny>,
+    scope: Option<Arc<Scope>>,
+    named: (Labels, u32),
+}
+
+impl Deferred for Estimate {
+    fn settle(&self) {
+        let Some(due) = self.0.lock().unwrap_or_else(PoisonError::into_inner).take() else { return };
+        let recorded = Python::attach(|py| {
+            let usage = due.estimate.bind(py).call0()?.cast_into::<PyUsage>()?;
+            let (labels, attempt) = &due.named;
+            record_in(py, due.scope.as_deref(), labels.as_ref(), &usage.get().0, *attempt, Vec::new())
+        });
+        if recorded.is_err() {
+            meter().health.count_error();
+        }
+    }
+}
+
+/// The `ContextVar[OpenCall | None]` that carries the call.
+pub(super) fn call_variable(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
+    static VARIABLE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    named_variable(py, &VARIABLE, "ragmeter_open_call")
+}
+
+/// Returns the host's model call that is running here, if there is one.
+#[pyfunction]
+pub(super) fn open_call(py: Python<'_>) -> Option<Bound<'_, PyAny>> {
+    value_of(call_variable(py).ok()?).filter(|call| !call.is_none())
+}
