@@ -55,7 +55,7 @@ impl Ledger {
             let (select, by_key) = dialect.walking();
             let rows = store.rows(&format!(
                 "{select} {}, c.part, c.at, {}, c.attempt, c.origin, c.flags, c.cost, c.response_id{labels}{units} \
-                 FROM ragmeter_calls c{by_key} JOIN ragmeter_labels l ON l.id = c.labels WHERE 1 = 1{conditions} \
+                 FROM ragmeter_calls c{by_key} JOIN ragmeter_labels l{by_key} ON l.id = c.labels WHERE 1 = 1{conditions} \
                  ORDER BY c.id, c.part LIMIT {limit}",
                 dialect.digits("c.id"),
                 dialect.digits("c.run")

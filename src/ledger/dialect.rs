@@ -137,8 +137,8 @@ impl Dialect {
         }
     }
 
-    /// The beginning of a SELECT that must walk the key of its first table, and what follows that table's name. Without
-    /// these words a server whose statistics are old reads and sorts the whole table, for every page again.
+    /// The beginning of a SELECT that must walk the key of its first table, and what follows the names of its tables.
+    /// Without these words a server whose statistics are old reads and sorts the whole table, for every page again.
     pub(crate) const fn walking(self) -> (&'static str, &'static str) {
         match self.0 {
             Engine::Sqlite => ("SELECT", ""),
