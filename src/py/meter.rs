@@ -123,6 +123,7 @@ pub(super) fn record_cache_hit(
         labels.set(dim, label);
     }
     in_scope(py, scope, |scope| meter().save(scope, labels, &Savings::hit(saved_tokens, estimated)));
+    SETTLING.settle(py);
 }
 
 /// Records one model call from bare counts, as fast as it goes.
