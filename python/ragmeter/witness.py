@@ -42,6 +42,7 @@ class OpenCall:
         exchanges: The requests that observers have seen begin.
         heard: What observers recorded for it, one Usage for each request that they saw end.
         shares: Who shares it: labels, weights and scopes; None if nobody does.
+        around: The call that was running where this one was made; who records this one has seen a part of that.
         divide: Returns who shares a request that holds some of the call's texts only; None if nobody shares anything.
     """
 
@@ -49,13 +50,15 @@ class OpenCall:
     """Whether `hear` records what observers saw, under names of the host's own, so that they need not."""
 
     __slots__ = (
-        "_before", "_closed", "_hold", "_told", "divide", "exchanges", "heard", "labels", "observed", "scope", "shares",
+        "_before", "_closed", "_hold", "_told", "around", "divide", "exchanges", "heard", "labels", "observed", "scope",
+        "shares",
     )  # fmt: skip
 
     def __init__(self, scope: Scope | None, **labels: str | None) -> None:
         self.scope = scope
         self.labels: dict[str, Any] = labels
         self.observed = False
+        self.around = call_variable.get()
         self.exchanges: list[Exchange] = []
         self.heard: list[Usage] = []
         self.shares: Shares | None = None
@@ -116,6 +119,8 @@ class OpenCall:
         if self._closed:
             return
         self._closed = True
+        if self.around is not None and (self.observed or self._told or estimate is not None):
+            self.around.observed = True
         if self.observed:
             return
         if self._hold is not None and not self._told and estimate is not None:
