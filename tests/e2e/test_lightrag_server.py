@@ -461,7 +461,11 @@ def test_a_worker_that_is_killed_takes_nothing_with_it(gunicorn):
 
 def test_an_application_of_ones_own(tmp_path, tiktoken_files):
     command = [sys.executable, str(Path(__file__).with_name("own_app.py"))]
+    with Ledger.open(f"sqlite:{tmp_path}/own.db") as ledger:  # a process that is gone, and has sent nothing
+        ledger.send("webhook", "t0", "query", json.dumps({"type": "left behind"}))
     with Host(command, tmp_path, tiktoken_files, RAGMETER_LEDGER=f"sqlite:{tmp_path}/own.db") as host:
+        host.wait_for(lambda: host.backend.events)  # before any call
+        assert host.backend.events == [{"type": "left behind"}]
         status = host.finished(host.insert("Scrooge was the partner of Marley. MARK-own", "own"))
         check(status["metrics"], Totals.of(host.stub.bills))
         metrics = host.ask("query", "Who was Scrooge? MARK-asked", **{"X-Customer": "acme"})
