@@ -31,6 +31,8 @@ _OTHERS: dict[str, Any] = {
 }
 """What is no count in a metrics object."""
 
+_NOTE = {"type": "string", "description": "where the numbers will be, or why there are none"}
+
 _ADDED: dict[str, dict[str, Any]] = {
     "query": {"metrics": _METRICS},
     "upload": {
@@ -39,7 +41,7 @@ _ADDED: dict[str, dict[str, Any]] = {
             "properties": {
                 "status": {"type": "string", "enum": ["processing"]},
                 "model": _OTHERS["model"],
-                "note": {"type": "string", "description": "where the numbers will be"},
+                "note": _NOTE,
             },
         }
     },
@@ -47,7 +49,12 @@ _ADDED: dict[str, dict[str, Any]] = {
         "metrics": {
             "allOf": [
                 _METRICS,
-                {"properties": {"status": {"type": "string", "enum": ["processing", "done", "unknown"]}}},
+                {
+                    "properties": {
+                        "status": {"type": "string", "enum": ["processing", "done", "unknown"]},
+                        "note": _NOTE,
+                    }
+                },
             ]
         },
         "documents": {"type": "array", "items": {"type": "object", "properties": {"metrics": _METRICS}}},
@@ -83,8 +90,9 @@ def _extended(document: Mapping[str, Any]) -> dict[str, Any]:
     for path, operations in extended["paths"].items():
         for method, operation in operations.items():
             page = page_of(method.upper(), path)
-            if page is not None and page.says is not None and isinstance(operation, dict):
-                _extend(operation["responses"]["200"], page.says)
+            response = operation.get("responses", {}).get("200") if isinstance(operation, dict) else None
+            if page is not None and page.says is not None and response is not None:
+                _extend(response, page.says)
     return extended
 
 
