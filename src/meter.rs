@@ -154,19 +154,22 @@ impl Meter {
         }
     }
 
-    /// Notes calls that a cache of the host's own spared, in the runs around and for whoever listens to them.
+    /// Notes calls that a cache of the host's own spared, in the runs around and for whoever listens.
     pub fn save<'a>(&self, scope: Option<&'a Scope>, mut labels: LabelsRef<'a>, savings: &Savings) {
-        let Some(scope) = scope else { return };
-        labels.underlay(&scope.labels);
-        let runs = || std::iter::successors(scope.run.as_ref(), |run| run.outer());
-        let mut told = Vec::new();
+        if let Some(scope) = scope {
+            labels.underlay(&scope.labels);
+        }
+        let innermost = scope.and_then(|scope| scope.run.as_ref());
+        let runs = || std::iter::successors(innermost, |run| run.outer());
         for run in runs() {
             run.save(&labels, savings);
         }
-        for listener in runs().flat_map(|run| run.listeners()) {
+        let everywhere = self.listeners.read().unwrap_or_else(PoisonError::into_inner);
+        let mut told = Vec::new();
+        for listener in runs().flat_map(|run| run.listeners()).chain(everywhere.iter()) {
             if !told.contains(&listener.identity()) {
                 told.push(listener.identity());
-                listener.hear_savings(&labels, savings);
+                listener.hear_savings(innermost.map(|run| run.id), &labels, savings);
             }
         }
     }

@@ -110,8 +110,8 @@ pub trait Listener: Send + Sync {
     /// Takes one call.
     fn hear(&self, call: &Call);
 
-    /// Takes calls that were not made.
-    fn hear_savings(&self, _labels: &LabelsRef<'_>, _savings: &Savings) {}
+    /// Takes calls that were not made, in `run` or the runs around it.
+    fn hear_savings(&self, _run: Option<Id>, _labels: &LabelsRef<'_>, _savings: &Savings) {}
 
     /// What tells listeners apart: who listens to several runs around a call hears it once.
     fn identity(&self) -> usize;
@@ -328,10 +328,10 @@ impl Listener for Run {
         }
     }
 
-    fn hear_savings(&self, labels: &LabelsRef<'_>, savings: &Savings) {
+    fn hear_savings(&self, run: Option<Id>, labels: &LabelsRef<'_>, savings: &Savings) {
         self.save(labels, savings);
         for listener in self.listeners() {
-            listener.hear_savings(labels, savings);
+            listener.hear_savings(run, labels, savings);
         }
     }
 

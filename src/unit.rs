@@ -165,6 +165,10 @@ units! {
     Pages { "pages", parent: None, Pages, metrics: None, openai: None, langfuse: None, otel: None }
     /// Characters spoken or embedded, where the provider bills characters.
     Characters { "characters", parent: None, Characters, metrics: None, openai: None, langfuse: None, otel: None }
+    /// Calls that a cache of the host's own spared. No provider counts them; the ledger keeps them beside the rest.
+    CacheHits { "cache_hits", parent: None, Times, metrics: None, openai: None, langfuse: None, otel: None }
+    /// Tokens that those calls would have cost, in and out; part of no total.
+    SavedTokens { "saved_tokens", parent: None, Tokens, metrics: None, openai: None, langfuse: None, otel: None }
 }
 
 impl Unit {

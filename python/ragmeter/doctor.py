@@ -1,6 +1,6 @@
 """`ragmeter doctor`: which hooks fit what is installed here, whether calls are seen, and whether they can be kept.
 
-Calls are seen if the real SDK, and a real LightRAG, talk to ragmeter's stub server and ragmeter counts what it billed.
+Calls are seen if each real SDK, and a real LightRAG, talk to ragmeter's stub server and ragmeter counts what it billed.
 Nothing leaves the machine but a look at the ledger, and nothing of it is written there.
 """
 
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import importlib.metadata
 import importlib.util
 import json
@@ -18,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from ragmeter.table import table
 
@@ -84,7 +85,6 @@ def _findings() -> Iterator[Finding]:
     version = importlib.metadata.version("ragmeter")
     yield Finding("ragmeter", "ok", f"{version}, Python {platform.python_version()}, {platform.platform(terse=True)}")
     yield from _observers()
-    yield _checked("calls of the openai SDK", "openai", _openai)
     yield _checked("LightRAG", "lightrag", _lightrag)
     yield _checked("LightRAG's server", "lightrag.api", _server)
     yield _ragflow()
@@ -116,36 +116,27 @@ def _version(module: str) -> str:
 
 
 def _observers() -> Iterator[Finding]:
-    from ragmeter.observe import instrument, instrumented, observers, uninstrument
+    from ragmeter.observe import observers
 
     for name in observers():
-        if not _is_installed(name):
-            continue
-
-        def fits(name: str = name) -> str:
-            on_before = name in instrumented()
-            instrument(name)
-            if not on_before:
-                uninstrument(name)
-            return f"{_version(name)}: can be observed"
-
-        yield _checked(f"SDK {name}", name, fits)
+        yield _checked(f"SDK {name}", name, functools.partial(_sdk, name))
 
 
-def _openai() -> str:
-    import openai
-
-    from ragmeter import instrument, run
+def _sdk(name: str) -> str:
+    from ragmeter import instrument, run, uninstrument
+    from ragmeter.observe import instrumented
     from ragmeter.testing import StubServer
+    from ragmeter.trials import TRIALS
 
-    instrument("openai")
-    with StubServer() as server, openai.OpenAI(base_url=server.base_url, api_key="any") as client, run() as current:
-        question: Any = [{"role": "user", "content": "How do you do?"}]
-        client.chat.completions.create(model="gpt-4o-mini", messages=question)
-        for _ in client.chat.completions.create(model="gpt-4o-mini", messages=question, stream=True):
-            pass
-        client.embeddings.create(model="text-embedding-3-small", input=["How do you do?"])
-        return _seen(current, server)
+    on_before = name in instrumented()
+    instrument(name)
+    try:
+        with StubServer() as server, run() as current:
+            TRIALS[name](server.url)
+            return f"{_version(name)}: {_seen(current, server)}"
+    finally:
+        if not on_before:
+            uninstrument(name)
 
 
 def _seen(current: Run, server: StubServer) -> str:
@@ -166,11 +157,14 @@ def _seen(current: Run, server: StubServer) -> str:
 
 
 def _lightrag() -> str:
+    from ragmeter.lightrag.families import family
     from ragmeter.testing import StubServer
 
+    fitting = family()
     with StubServer() as server, tempfile.TemporaryDirectory(prefix="ragmeter-doctor-") as folder:
         current = asyncio.run(_insert_and_ask(folder, server))
-        return f"{_version('lightrag')}: hooks fit, {_seen(current, server)}"
+        hooks = f"hooks of the family '{fitting.name}' ({fitting.releases}) fit"
+        return f"{_version('lightrag')}: {hooks}, {_seen(current, server)}"
 
 
 async def _insert_and_ask(folder: str, server: StubServer) -> Run:

@@ -139,7 +139,8 @@ class Ledger(LedgerCore):
             prices: A `ragmeter.prices.Prices`; rows then have `cost`, in dollars, None where a price is unknown.
 
         Returns:
-            Dicts with the labels, `calls`, `reported_calls`, `estimated_calls`, `unknown_calls`, `usage`,
+            Dicts with the labels, `calls`, `reported_calls`, `estimated_calls`, `unknown_calls`, `usage`, `cache_hits`
+            and `saved_tokens` (what the host's own cache of answers spared; no part of the others),
             `reported_cost` (what providers said, in dollars, for `reported_cost_calls` calls), the largest first.
         """
         question = Question(tuple(by), dict(where or {}), micros(since), micros(until), bucket)

@@ -131,7 +131,9 @@ class Prices:
             row = dict(found)
             at, length = row.pop("slot", 0), row.pop("length", 0)
             cost = None
-            if not row["unknown_calls"] and at is not None and length is not None:
+            if _is_spared(row):
+                cost = Decimal(0)
+            elif not row["unknown_calls"] and at is not None and length is not None:
                 cost = self.cost(row.get("provider"), row.get("model"), row["usage"], at=at or None, length=length)
             priced = {**row, "cost": cost, "priced_calls": row["calls"] if cost is not None else 0}
             key = (row.get("at"), *(row.get(name) for name in keys))
@@ -145,20 +147,33 @@ class Prices:
         return folded
 
 
+_ADDED = (
+    "calls", "reported_calls", "estimated_calls", "unknown_calls", "reported_cost_calls", "priced_calls",
+    "cache_hits", "saved_tokens",
+)  # fmt: skip
+
+
 def _join(row: dict[str, Any], other: dict[str, Any]) -> None:
-    for name in ("calls", "reported_calls", "estimated_calls", "unknown_calls", "reported_cost_calls", "priced_calls"):
+    usage, theirs = row["usage"], other["usage"]
+    if _is_spared(row):
+        usage["origin"] = theirs.get("origin")
+    elif not _is_spared(other) and usage.get("origin") != theirs.get("origin"):
+        usage["origin"] = "mixed"
+    for name in _ADDED:
         row[name] += other[name]
     row["cost"] = None if row["cost"] is None or other["cost"] is None else row["cost"] + other["cost"]
     if other["reported_cost"] is not None:
         row["reported_cost"] = (row["reported_cost"] or Decimal(0)) + other["reported_cost"]
-    usage, theirs = row["usage"], other["usage"]
-    if usage.get("origin") != theirs.get("origin"):
-        usage["origin"] = "mixed"
     for name, count in theirs.items():
         if name not in {"origin", "total_tokens"}:
             usage[name] = usage.get(name, 0) + count
     if "input_tokens" in usage and "output_tokens" in usage:
         usage["total_tokens"] = usage["input_tokens"] + usage["output_tokens"]
+
+
+def _is_spared(row: Mapping[str, Any]) -> bool:
+    """Whether nothing stands behind a row but calls that a cache has spared."""
+    return not row["calls"] and set(row["usage"]) <= {"origin"}
 
 
 def _total(usage: Mapping[str, Any]) -> int:

@@ -103,5 +103,5 @@ class Question:
 
 
 def _amounts(rows: Sequence[Mapping[str, Any]]) -> list[int]:
-    calls = sum(row["calls"] for row in rows)
-    return [calls, *(sum(row["usage"].get(name) or 0 for row in rows) for name in ("input_tokens", "output_tokens"))]
+    calls = [sum(row[name] for row in rows) for name in ("calls", "cache_hits")]
+    return [*calls, *(sum(row["usage"].get(name) or 0 for row in rows) for name in ("input_tokens", "output_tokens"))]

@@ -140,7 +140,14 @@ def _page(rows: Sequence[dict[str, Any]], by: Sequence[str], limit: int) -> str:
     timed, priced = "at" in rows[0], "cost" in rows[0]
     said = any(row["reported_cost"] is not None for row in rows)
     head = [*(["time"] if timed else []), *by, "calls", "input", "cached", "output", "reasoning"]
-    head += [*(["cost $"] if priced else []), *(["provider's $"] if said else []), "tokens", ""]
+    spared = any(row["cache_hits"] for row in rows)
+    head += [
+        *(["cost $"] if priced else []),
+        *(["provider's $"] if said else []),
+        *(["saved"] if spared else []),
+        "tokens",
+        "",
+    ]
     most = max(map(_tokens, rows)) or 1
 
     def line(row: dict[str, Any], name: str | None = None) -> list[str | int]:
@@ -153,6 +160,7 @@ def _page(rows: Sequence[dict[str, Any]], by: Sequence[str], limit: int) -> str:
         cells += [row["calls"], *(count if count is not None else "–" for count in counts)]
         cells += [_money(row["cost"])] if priced else []
         cells += [_money(row["reported_cost"])] if said else []
+        cells += [row["saved_tokens"]] if spared else []
         return [*cells, _tokens(row), "" if name is not None else _bar(_tokens(row), most)]
 
     lines = [line(row) for row in rows[:limit]]
@@ -170,7 +178,7 @@ def _whole(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     costs = [row.get("cost") for row in rows]
     said = [row["reported_cost"] for row in rows if row["reported_cost"] is not None]
     return {
-        "calls": sum(row["calls"] for row in rows),
+        **{name: sum(row[name] for row in rows) for name in ("calls", "cache_hits", "saved_tokens")},
         "usage": usage,
         "cost": None if None in costs else sum((cost for cost in costs if cost is not None), Decimal(0)),
         "reported_cost": sum(said, Decimal(0)) if said else None,

@@ -43,6 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
         app = application(service)
         _ = service.vault  # the key file is made now, and not with the first key
         token = first_token(service)
+        service.ledger.flush(0)  # what earlier processes have left is brought and sent from now on
     except ImportError as exc:
         print(f"ragmeter: {exc}; the server takes: pip install ragmeter[server]", file=sys.stderr)
         return 2

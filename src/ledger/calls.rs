@@ -39,7 +39,7 @@ impl Ledger {
         self.read(true, |store| {
             let dialect = store.dialect();
             let id_at = |at: Micros| dialect.literal(u128::from(at / 1000) << 80);
-            let mut conditions = filter.labels(dialect);
+            let mut conditions = format!("{} AND c.{} IS NULL", filter.labels(dialect), Unit::CacheHits.name());
             if let Some(since) = filter.since {
                 conditions += &format!(" AND c.id >= {} AND c.at >= {since}", id_at(since));
             }

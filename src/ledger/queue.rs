@@ -5,8 +5,11 @@ use std::sync::atomic::Ordering;
 
 use super::journal::Trouble;
 use super::{Counted, Durability, Event, Ledger, entry, lock, say, work};
-use crate::call::Call;
-use crate::run::Listener;
+use crate::call::{Call, Labels, LabelsRef};
+use crate::id::{Id, now};
+use crate::run::{Listener, Savings};
+use crate::unit::Unit;
+use crate::usage::{Counts, Origin, Usage};
 
 /// A queue of this many bytes is moved to the journal by whoever fills it.
 const FULL_QUEUE: usize = 4 << 20;
@@ -129,6 +132,16 @@ struct Ear(&'static Ledger);
 impl Listener for Ear {
     fn hear(&self, call: &Call) {
         self.0.append(call);
+    }
+
+    /// A row of counts that is no call: a part, without the first part that counts as the call.
+    fn hear_savings(&self, run: Option<Id>, labels: &LabelsRef<'_>, savings: &Savings) {
+        let (at, mut counts) = (now(), Counts::UNKNOWN);
+        counts.set(Unit::CacheHits, savings.hits);
+        counts.set(Unit::SavedTokens, savings.tokens);
+        let origin = if savings.estimated_hits > 0 { Origin::Estimated } else { Origin::Reported };
+        let (labels, usage) = (Labels::from_ref(labels), Usage::new(counts, origin));
+        self.0.append(&Call { id: Id::new(at), at, attempt: 1, part: 1, run, labels, usage });
     }
 
     fn identity(&self) -> usize {

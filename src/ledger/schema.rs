@@ -1,9 +1,8 @@
 //! Schema: the tables of a ledger and how they came to be, version by version.
 //!
 //! A version that was released is never changed; a new one is added at the end. `ragmeter_schema` holds the version of
-//! the database; one that is higher than [`VERSION`] was made by a newer ragmeter and is left alone.
+//! the database; one that is higher than the last of [`VERSIONS`] was made by a newer ragmeter and is left alone.
 
-use super::dialect::Dialect;
 use super::store::Store;
 use super::target::Engine;
 use crate::call::Dim;
@@ -14,17 +13,20 @@ use crate::unit::Unit;
 /// Number columns of a roll-up before the units.
 pub(crate) const HEADS: [&str; 6] = ["calls", "reported", "estimated", "unknown", "cost_calls", "cost"];
 
-/// The version that this code reads and writes.
-pub(crate) const VERSION: i64 = 1;
+/// The versions that this code knows; it reads and writes the last.
+pub(crate) const VERSIONS: [Version; 2] = [first, second];
 
-/// Brings the database to [`VERSION`].
+/// The statements that make a version of the one before.
+pub(crate) type Version = fn(&mut dyn Store) -> Result<Vec<String>>;
+
+/// Brings the database to the last of [`VERSIONS`].
 pub(crate) fn migrate(store: &mut dyn Store) -> Result<()> {
-    let statements = first(store.dialect());
-    bring_to(store, "ragmeter_schema", VERSION, &statements)
+    bring_to(store, "ragmeter_schema", &VERSIONS)
 }
 
-/// Brings the tables whose version stands in `table` to version `newest`, which `statements` make.
-pub(crate) fn bring_to(store: &mut dyn Store, table: &str, newest: i64, statements: &[String]) -> Result<()> {
+/// Brings the tables whose version stands in `table` to the last of `versions`.
+pub(crate) fn bring_to(store: &mut dyn Store, table: &str, versions: &[Version]) -> Result<()> {
+    let newest = i64::try_from(versions.len()).unwrap_or(i64::MAX);
     let found = version(store, table)?;
     if found > newest {
         return Err(Error::new(
@@ -47,13 +49,13 @@ pub(crate) fn bring_to(store: &mut dyn Store, table: &str, newest: i64, statemen
         if dialect.0 == Engine::Postgres {
             store.rows("SELECT pg_advisory_xact_lock(7421186352)")?;
         }
-        if version(store, table)? >= newest {
-            return Ok(());
+        let found = version(store, table)?;
+        for (number, make) in (1..).zip(versions).filter(|(number, _)| *number > found) {
+            for statement in make(store)? {
+                store.run(&statement)?;
+            }
+            store.run(&format!("INSERT INTO {table} (version, at) VALUES ({number}, {})", now()))?;
         }
-        for statement in statements {
-            store.run(statement)?;
-        }
-        store.run(&format!("INSERT INTO {table} (version, at) VALUES ({newest}, {})", now()))?;
         Ok(())
     });
     if dialect.0 == Engine::Mysql {
@@ -106,11 +108,16 @@ fn version(store: &mut dyn Store, table: &str) -> Result<i64> {
     store.number(&format!("SELECT coalesce(max(version), 0) FROM {table}"))
 }
 
+/// How many units there were in version 1.
+const FIRST_UNITS: usize = 27;
+
 /// Version 1.
-fn first(dialect: Dialect) -> Vec<String> {
+#[allow(clippy::unnecessary_wraps)] // as any version
+fn first(store: &mut dyn Store) -> Result<Vec<String>> {
+    let dialect = store.dialect();
     let (int, id, text, long, end) =
         (dialect.int(), dialect.id(), dialect.text(), dialect.long_text(), dialect.table_end());
-    let units: String = Unit::ALL.iter().map(|unit| format!(", {} {int}", unit.name())).collect();
+    let units: String = Unit::ALL.iter().take(FIRST_UNITS).map(|unit| format!(", {} {int}", unit.name())).collect();
     let labels: String = Dim::ALL.iter().map(|dim| format!(", {} {text}", column(*dim))).collect();
     let heads: String = HEADS.iter().map(|name| format!(", {name} {int} NOT NULL")).collect();
     // Before its rows became labels, a table is called what it is; `labels` is the id of a set of them.
@@ -161,7 +168,30 @@ fn first(dialect: Dialect) -> Vec<String> {
     ] {
         statements.push(format!("CREATE INDEX {if_missing}ragmeter_{table}_{name} ON ragmeter_{table} ({columns})"));
     }
-    statements
+    Ok(statements)
+}
+
+/// Version 2: what a cache of the host's own spared.
+fn second(store: &mut dyn Store) -> Result<Vec<String>> {
+    let mut statements = Vec::new();
+    for table in ["calls", "hours", "days", "details"] {
+        for unit in [Unit::CacheHits, Unit::SavedTokens] {
+            let (table, name, int) = (format!("ragmeter_{table}"), unit.name(), store.dialect().int());
+            if !is_half_done(store, &table, name)? {
+                statements.push(format!("ALTER TABLE {table} ADD COLUMN {name} {int}"));
+            }
+        }
+    }
+    Ok(statements)
+}
+
+/// Whether the table has the column already: MySQL keeps what was done of a version before somebody was killed.
+fn is_half_done(store: &mut dyn Store, table: &str, column: &str) -> Result<bool> {
+    let found = format!(
+        "SELECT count(*) FROM information_schema.columns \
+         WHERE table_schema = database() AND table_name = '{table}' AND column_name = '{column}'"
+    );
+    Ok(store.dialect().0 == Engine::Mysql && store.number(&found)? > 0)
 }
 
 /// The column of a label; `user` is a word of SQL's own.
@@ -179,7 +209,7 @@ mod tests {
     /// The journal holds units and labels by position, and the tables by name: a new one comes at the end, with a
     /// new version of the schema.
     #[test]
-    fn the_order_of_units_and_labels_is_that_of_version_1() {
+    fn the_order_of_units_and_labels_is_that_of_the_versions() {
         let units: Vec<_> = Unit::ALL.iter().map(|unit| unit.name()).collect();
         assert_eq!(
             units.join(" "),
@@ -188,7 +218,7 @@ mod tests {
             input_video_tokens tool_prompt_tokens citation_tokens reasoning_tokens output_text_tokens \
             output_audio_tokens output_image_tokens accepted_prediction_tokens rejected_prediction_tokens \
             billable_input_tokens billable_output_tokens search_units web_searches web_fetches classifications \
-            audio_milliseconds pages characters"
+            audio_milliseconds pages characters cache_hits saved_tokens"
         );
         let labels: Vec<_> = Dim::ALL.iter().map(|dim| dim.name()).collect();
         assert_eq!(

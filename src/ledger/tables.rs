@@ -8,14 +8,14 @@
 
 use super::Ledger;
 use super::dialect::Dialect;
-use super::schema::{bring_to, in_transaction};
+use super::schema::{Version, bring_to, in_transaction};
 use super::store::{Cell, Store};
 use super::target::Engine;
 use crate::error::{Error, Kind, Result};
 use std::sync::atomic::Ordering;
 
-/// The version of these tables that this code reads and writes.
-const VERSION: i64 = 1;
+/// The versions of these tables.
+const VERSIONS: [Version; 1] = [first];
 
 /// A value of a statement, or of a row.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,8 +53,7 @@ impl Ledger {
     fn tables<T>(&self, work: impl FnOnce(&mut dyn Store) -> Result<T>) -> Result<T> {
         self.read(false, |store| {
             if !self.has_tables.load(Ordering::Acquire) {
-                let statements = first(store.dialect());
-                bring_to(store, "ragmeter_tables", VERSION, &statements)?;
+                bring_to(store, "ragmeter_tables", &VERSIONS)?;
                 self.has_tables.store(true, Ordering::Release);
             }
             work(store)
@@ -93,14 +92,16 @@ fn filled(dialect: Dialect, (sql, values): &Statement) -> Result<String> {
 }
 
 /// Version 1.
-fn first(dialect: Dialect) -> Vec<String> {
+#[allow(clippy::unnecessary_wraps)] // as any version
+fn first(store: &mut dyn Store) -> Result<Vec<String>> {
+    let dialect = store.dialect();
     let (int, long, end) = (dialect.int(), dialect.long_text(), dialect.table_end());
     // Four of them make a key.
     let name = if dialect.0 == Engine::Mysql { "VARBINARY(512)" } else { "TEXT" };
     let create = |table: &str, columns: String, key: &str| {
         format!("CREATE TABLE IF NOT EXISTS ragmeter_{table} ({columns}, PRIMARY KEY ({key})){end}")
     };
-    vec![
+    Ok(vec![
         create("tables", format!("version {int} NOT NULL, at {int} NOT NULL"), "version"),
         create(
             "tenants",
@@ -144,7 +145,7 @@ fn first(dialect: Dialect) -> Vec<String> {
             ),
             "llm_factory, llm_name, model_type",
         ),
-    ]
+    ])
 }
 
 #[cfg(test)]

@@ -137,6 +137,7 @@ pub(super) fn record_cache_hit(
     in_scope(py, scope.map(|scope| &*scope.scope), |scope| {
         meter().save(scope, labels, &Savings::hit(saved_tokens, estimated))
     });
+    SETTLING.settle(py);
 }
 
 /// Records one model call from bare counts, as fast as it goes.

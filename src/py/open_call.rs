@@ -9,7 +9,7 @@ use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyDict, PyList, PyTuple};
+use pyo3::types::{PyDict, PyList, PyString, PyTuple};
 
 use super::meter::{PyShare, record_in};
 use super::scope::{PyScope, named_variable, set_label, set_value, value_of, variable};
@@ -23,6 +23,8 @@ use crate::run::Deferred;
 pub(super) struct PyOpenCall {
     scope: Option<Py<PyScope>>,
     labels: Py<PyDict>,
+    /// The call that was running where this one was made; who records this one has seen a part of that.
+    around: Option<Py<PyOpenCall>>,
     state: Mutex<State>,
 }
 
@@ -80,7 +82,14 @@ impl PyOpenCall {
     fn finish(&self, py: Python<'_>, estimate: Option<Bound<'_, PyAny>>) -> PyResult<()> {
         let (hold, told, is_shared) = {
             let mut state = self.state();
-            if std::mem::replace(&mut state.closed, true) || state.observed {
+            if std::mem::replace(&mut state.closed, true) {
+                return Ok(());
+            }
+            let is_told = state.told.as_ref().is_some_and(|told| !told.bind(py).is_empty());
+            if let (Some(around), true) = (&self.around, state.observed || is_told || estimate.is_some()) {
+                around.get().set_observed(true);
+            }
+            if state.observed {
                 return Ok(());
             }
             (state.hold.take(), state.told.as_ref().map(|told| told.clone_ref(py)), state.shares.is_some())
@@ -131,7 +140,8 @@ impl PyOpenCall {
     #[pyo3(signature = (scope, **labels))]
     fn new(py: Python<'_>, scope: Option<Py<PyScope>>, labels: Option<Bound<'_, PyDict>>) -> Self {
         let labels = labels.unwrap_or_else(|| PyDict::new(py)).unbind();
-        Self { scope, labels, state: Mutex::default() }
+        let around = open_call(py).and_then(|call| call.cast_into::<Self>().ok()).map(Bound::unbind);
+        Self { scope, labels, around, state: Mutex::default() }
     }
 
     /// Who pays for it.
@@ -196,6 +206,13 @@ impl PyOpenCall {
     #[setter]
     fn set_divide(&self, divide: Option<Py<PyAny>>) {
         let _before = std::mem::replace(&mut self.state().divide, divide);
+    }
+
+    /// Returns what a request of the call is for, where an observer knows it by its API: `operation`.
+    #[pyo3(signature = (operation))]
+    fn purpose<'py>(&self, operation: Bound<'py, PyString>) -> Bound<'py, PyString> {
+        let _ = self;
+        operation
     }
 
     /// Reserves what the call may cost, as far as is known, if a quota guards its scope. Raises `QuotaError` where there
@@ -273,6 +290,7 @@ impl PyOpenCall {
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.around)?;
         let Ok(state) = self.state.try_lock() else { return Ok(()) };
         state.objects().try_for_each(|object| visit.call(object))
     }

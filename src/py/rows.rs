@@ -12,6 +12,7 @@ use crate::ledger::outbox::Letter;
 use crate::ledger::query::Bucket;
 use crate::ledger::{CallRow, Filter, Sum};
 use crate::run::Totals;
+use crate::unit::Unit;
 
 pub(super) fn parse_id(id: &str) -> PyResult<Id> {
     Id::parse(id).ok_or_else(|| PyValueError::new_err(format!("an id is a UUID, not '{id}'")))
@@ -52,17 +53,27 @@ pub(super) fn sum_dict<'py>(
     Ok(dict)
 }
 
-/// `calls`, the calls by origin, `usage`, and what the provider said it cost.
+/// `calls`, the calls by origin, `usage`, what the provider said it cost, and what a cache of the host's own spared.
 pub(super) fn put_sum(dict: &Bound<'_, PyDict>, sum: &Sum) -> PyResult<()> {
     let (reported, estimated, unknown) = (sum.reported, sum.estimated, sum.unknown);
-    let totals = Totals { counts: sum.counts, reported, estimated, unknown, ..Totals::default() };
+    let mut counts = sum.counts;
+    let spared = [Unit::CacheHits, Unit::SavedTokens].map(|unit| {
+        let count = counts.get(unit).unwrap_or(0);
+        counts.clear(unit);
+        (unit.name(), count)
+    });
+    let totals = Totals { counts, reported, estimated, unknown, ..Totals::default() };
     dict.set_item("calls", sum.calls)?;
     dict.set_item("reported_calls", reported)?;
     dict.set_item("estimated_calls", estimated)?;
     dict.set_item("unknown_calls", unknown)?;
     dict.set_item("usage", PyUsage(totals.usage()).as_dict(dict.py())?)?;
     dict.set_item("reported_cost_calls", sum.cost_calls)?;
-    dict.set_item("reported_cost", (sum.cost_calls > 0).then_some(sum.cost))
+    dict.set_item("reported_cost", (sum.cost_calls > 0).then_some(sum.cost))?;
+    for (name, count) in spared {
+        dict.set_item(name, count)?;
+    }
+    Ok(())
 }
 
 pub(super) fn call_dict(py: Python<'_>, row: CallRow) -> PyResult<Bound<'_, PyDict>> {

@@ -59,6 +59,8 @@ usage_methods! {
     AudioMilliseconds => audio_milliseconds,
     Pages => pages,
     Characters => characters,
+    CacheHits => cache_hits,
+    SavedTokens => saved_tokens,
     }
 
     #[new]

@@ -1,26 +1,26 @@
 //! Schema: the tables of quotas in the ledger's database. They have a version of their own.
 
 use crate::error::Result;
-use crate::ledger::dialect::Dialect;
-use crate::ledger::schema::bring_to;
+use crate::ledger::schema::{Version, bring_to};
 use crate::ledger::store::Store;
 use crate::ledger::target::Engine;
 
-/// The version that this code reads and writes.
-const VERSION: i64 = 1;
+/// The versions of these tables.
+const VERSIONS: [Version; 1] = [first];
 
 /// Columns of a limit, in the order of its text. Labels stand there as `=acme`, `*` for each, empty for all together.
 pub(super) const LIMIT: [&str; 11] =
     ["name", "tenant", "user_name", "model", "operation", "measure", "period", "amount", "policy", "unpriced", "marks"];
 
-/// Brings the tables to [`VERSION`].
+/// Brings the tables to the last of [`VERSIONS`].
 pub(super) fn migrate(store: &mut dyn Store) -> Result<()> {
-    let statements = first(store.dialect());
-    bring_to(store, "ragmeter_quota_schema", VERSION, &statements)
+    bring_to(store, "ragmeter_quota_schema", &VERSIONS)
 }
 
 /// Version 1.
-fn first(dialect: Dialect) -> Vec<String> {
+#[allow(clippy::unnecessary_wraps)] // as any version
+fn first(store: &mut dyn Store) -> Result<Vec<String>> {
+    let dialect = store.dialect();
     let (int, id, text, long, end) =
         (dialect.int(), dialect.id(), dialect.text(), dialect.long_text(), dialect.table_end());
     let create = |name: &str, columns: &str, key: &str| {
@@ -28,7 +28,7 @@ fn first(dialect: Dialect) -> Vec<String> {
     };
     let limit = LIMIT.map(|column| format!("{column} {text} NOT NULL")).join(", ");
     let if_missing = if dialect.0 == Engine::Mysql { "" } else { "IF NOT EXISTS " };
-    vec![
+    Ok(vec![
         create("schema", &format!("version {int} NOT NULL, at {int} NOT NULL"), "version"),
         create("limits", &limit, "name"),
         create(
@@ -61,5 +61,5 @@ fn first(dialect: Dialect) -> Vec<String> {
             "id",
         ),
         format!("CREATE INDEX {if_missing}ragmeter_quota_holds_due ON ragmeter_quota_holds (counter, state, expires)"),
-    ]
+    ])
 }

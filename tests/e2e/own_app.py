@@ -46,5 +46,10 @@ def health():
     return {"status": "healthy"}
 
 
+plain = app.openapi()
 instrument_server(app, rag, headers={"tenant": "X-Customer"})
+assert app.openapi() != plain
+uninstrument_server()  # the application stays metered, only its OpenAPI document is its own again
+assert "openapi" not in vars(app)
+assert app.openapi() is plain
 uvicorn.run(app, host=host, port=int(port))

@@ -11,6 +11,7 @@ from lightrag.llm.openai import openai_complete_if_cache, openai_embed
 from lightrag.utils import EmbeddingFunc, Tokenizer
 from raganything import RAGAnything, RAGAnythingConfig
 
+import ragmeter
 from ragmeter.lightrag import TokenTrackingLightRAG, install, uninstall
 from ragmeter.testing import Totals, documents
 from ragmeter.tokens import get_encoding
@@ -105,6 +106,23 @@ async def test_everything_is_counted_by_role_and_document(server, tmp_path):
     assert set(tracker.by("document")) == {None}
     assert any(bill.role == "vlm" for bill in server.bills)  # a question about the picture
     assert tracker.by("role")["query"].calls == Totals.of(b for b in server.bills if b.role in {"query", "vlm"}).calls
+    await rag.finalize_storages()
+
+
+async def test_a_vision_function_that_asks_the_lightrag_is_counted_once(server, tmp_path):
+    rag = make(server, tmp_path)
+
+    async def see(prompt, system_prompt=None, **kwargs):
+        return await rag.lightrag.llm_model_func(prompt, system_prompt=system_prompt)
+
+    rag.vision_model_func = see
+    install(rag)
+    await rag._ensure_lightrag_initialized()
+    with ragmeter.run() as run:
+        await rag.modal_processors["image"].modal_caption_func("What is this?")
+    uninstall(rag)
+    assert (run.calls, run.totals.reported_calls) == (1, 1) == (len(server.bills), 1)
+    assert run.usage.total_tokens == server.totals().total_tokens
     await rag.finalize_storages()
 
 

@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 
-from ragmeter import Ledger, record_tokens
+from ragmeter import Ledger, doctor, record_tokens
 from ragmeter.observe import observers
 
 
@@ -28,15 +28,24 @@ def test_everything_that_is_installed_here_fits_and_is_seen(tmp_path):
         record_tokens(1, 2, "m")
     found = examined(RAGMETER_LEDGER=url)
     for what, state in {
-        "SDK openai": "ok", "calls of the openai SDK": "ok", "LightRAG": "ok", "LightRAG's server": "ok",
-        "RAGFlow": "absent", "ledger": "ok", "backend": "absent",
+        **{f"SDK {name}": "ok" for name in observers()},
+        "LightRAG": "ok", "LightRAG's server": "ok", "RAGFlow": "absent", "ledger": "ok", "backend": "absent",
     }.items():  # fmt: skip
         assert found[what]["state"] == state, found[what]
-    assert "3 of 3 calls" in found["calls of the openai SDK"]["says"]
-    assert "hooks fit" in found["LightRAG"]["says"]
+    assert "3 of 3 calls" in found["SDK openai"]["says"]
+    assert all("are seen" in found[f"SDK {name}"]["says"] for name in observers())
+    assert "hooks of the family 'roles' (1.5.0 and later) fit" in found["LightRAG"]["says"]
     assert ": 1 calls in the last 24 hours" in found["ledger"]["says"]  # its own trials are not among them
     with Ledger.open(url, attach=False) as ledger:
         assert len(list(ledger.calls())) == 1
+
+
+def test_calls_that_are_not_seen_are_told_of(monkeypatch):
+    monkeypatch.setattr("ragmeter.instrument", lambda name: None)
+    found = doctor._checked("SDK aiohttp", "aiohttp", lambda: doctor._sdk("aiohttp"))
+    assert found.state == "wrong"
+    assert "0 of 1 calls were seen, 0 of" in found.says
+    assert doctor._checked("SDK x", "no_such_sdk", lambda: "ok") == ("SDK x", "absent", "not installed")
 
 
 def test_what_does_not_fit_is_called_wrong(tmp_path):
@@ -55,7 +64,6 @@ def test_what_does_not_fit_is_called_wrong(tmp_path):
     found = examined(tmp_path, code=1, RAGMETER_LEDGER=url, RAGMETER_WEBHOOK_URL="http://127.0.0.1:1/")
     for what in (
         *(f"SDK {name}" for name in observers()),
-        "calls of the openai SDK",
         "LightRAG",
         "LightRAG's server",
         "RAGFlow",

@@ -98,8 +98,8 @@ class Host:
             time.sleep(0.05)
         return found
 
-    def send(self, path, data=None, **headers):
-        request = urllib.request.Request(self.url + path, data, headers)
+    def send(self, path, data=None, method=None, **headers):
+        request = urllib.request.Request(self.url + path, data, headers, method=method)
         with urllib.request.urlopen(request, timeout=60) as answer:
             return answer.read()
 
@@ -285,6 +285,28 @@ def test_the_ways_to_upload_say_where_the_numbers_will_be(uvicorn):
         assert len(documents) == len(markers)
 
 
+def test_the_openapi_document_speaks_of_metrics(uvicorn):
+    document = uvicorn.get("openapi.json")
+    found = document["components"]["schemas"]["RagmeterMetrics"]["properties"]
+    assert set(found) == set(uvicorn.ask("query", "Who is Scrooge? MARK-described"))
+    added = {
+        path: operation["responses"]["200"]["content"]["application/json"]["schema"]["allOf"][1]["properties"]
+        for path, operations in document["paths"].items()
+        for operation in operations.values()
+        if "allOf"
+        in operation.get("responses", {})
+        .get("200", {})
+        .get("content", {})
+        .get("application/json", {})
+        .get("schema", {})
+    }
+    answers = {"/query", "/query/data", "/documents/track_status/{track_id}"}
+    uploads = {f"/documents/{way}" for way in ("upload", "text", "texts", "scan")}
+    assert set(added) == answers | uploads
+    assert all("metrics" in properties for properties in added.values())
+    assert "`metrics`" in document["paths"]["/query/stream"]["post"]["responses"]["200"]["description"]
+
+
 def test_headers_say_who_pays(uvicorn):
     who = {"x-ragmeter-tenant": "acme", "x-ragmeter-user": "ann", "x-ragmeter-session": "s1"}
     named = uvicorn.ask("query", "Who is Marley? MARK-named", **who)
@@ -439,7 +461,11 @@ def test_a_worker_that_is_killed_takes_nothing_with_it(gunicorn):
 
 def test_an_application_of_ones_own(tmp_path, tiktoken_files):
     command = [sys.executable, str(Path(__file__).with_name("own_app.py"))]
+    with Ledger.open(f"sqlite:{tmp_path}/own.db") as ledger:  # a process that is gone, and has sent nothing
+        ledger.send("webhook", "t0", "query", json.dumps({"type": "left behind"}))
     with Host(command, tmp_path, tiktoken_files, RAGMETER_LEDGER=f"sqlite:{tmp_path}/own.db") as host:
+        host.wait_for(lambda: host.backend.events)  # before any call
+        assert host.backend.events == [{"type": "left behind"}]
         status = host.finished(host.insert("Scrooge was the partner of Marley. MARK-own", "own"))
         check(status["metrics"], Totals.of(host.stub.bills))
         metrics = host.ask("query", "Who was Scrooge? MARK-asked", **{"X-Customer": "acme"})
@@ -447,6 +473,19 @@ def test_an_application_of_ones_own(tmp_path, tiktoken_files):
         with Ledger.open(f"sqlite:{tmp_path}/own.db", attach=False) as ledger:
             calls = metrics["call_count"] + metrics["embedding_calls"]
             host.wait_for(lambda: [row["calls"] for row in ledger.usage(where={"tenant": "acme"})] == [calls])
+
+        # What the cache spares is in the ledger as well.
+        host.stub.reset()
+        spared = host.finished(host.insert("Alice met the Dodo. MARK-spared", "spared"))
+        paid = [bill for bill in host.stub.bills if bill.role in {"extract", "glean"}]
+        gone = json.dumps({"doc_ids": [document["id"] for document in spared["documents"]]}).encode()
+        host.send("documents/delete_document", gone, method="DELETE", **{"content-type": "application/json"})
+        host.wait_for(lambda: not host.status(spared["track_id"])["documents"])
+        host.wait_for(lambda: not host.get("documents/pipeline_status")["busy"])
+        status = host.finished(host.insert("Alice met the Dodo. MARK-spared", "again"))
+        for metrics in (status["metrics"], status["documents"][0]["metrics"]):
+            assert (metrics["cache_hits"], metrics["saved_tokens"]) == (len(paid), Totals.of(paid).total_tokens)
+            assert metrics["call_count"] == 0
 
         # A database that takes nothing holds up no document, and what is not in it yet is not said to be all.
         host.stub.reset()

@@ -233,8 +233,29 @@ async def test_who_enqueued_a_document_pays_for_it_whoever_processes_it(server, 
     assert spent([run.totals for run in spending.values()]) == spent([whole.totals]) == total(server.bills)
 
 
+async def test_waiting_ends_in_time_and_names_what_is_under_way(server, make):
+    rag = await make()
+    tracker = TokenTracker()
+
+    async def insert():
+        async with track_lightrag_operations(rag, tracker, wait=True, timeout=0.2) as tracked:
+            await tracked.apipeline_enqueue_documents("Alice met the White Rabbit.", file_paths="alice.txt")
+            await ask(tracked, "Say it plainly", "bypass" if "bypass" in MODES else "naive")
+
+    with pytest.raises(TimeoutError, match=r"1 documents are still under way after 0\.2 s: doc-[0-9a-f]+$"):
+        await insert()  # nobody processes
+    assert ragmeter.current_scope() is None
+    before = tracker.get_usage()["call_count"]
+    assert before == server.totals().model_calls
+    async with track_lightrag_operations(rag) as tracked:
+        await tracked.apipeline_process_enqueue_documents()
+    assert tracker.get_usage()["call_count"] > before  # who enqueued it pays, late or not
+
+
 async def test_waiting_needs_a_loop(make):
     rag = await make()
+    with pytest.raises(ValueError, match="wait=True"):
+        track_lightrag_operations(rag, timeout=5)
     with pytest.raises(TypeError, match="wait=True"):
         track_lightrag_operations(rag, wait=True).__enter__()
 

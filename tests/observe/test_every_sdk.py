@@ -198,7 +198,7 @@ async def test_a_stream_that_is_cut_is_estimated(sdk, call, server):
         with pytest.raises(Exception):  # noqa: B017, PT011
             await make(sdk, call)
     assert (run.calls, run.usage.origin) == (1, "estimated")
-    assert 0 < run.usage.output_tokens < server.bills[0].completion_tokens
+    assert 0 < run.usage.output_tokens <= server.bills[0].completion_tokens
 
 
 @of(STREAMS)

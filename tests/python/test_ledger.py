@@ -16,6 +16,7 @@ import ragmeter
 from ragmeter import Ledger, LedgerError, Usage
 from ragmeter.cli import main
 from ragmeter.ledger import micros
+from ragmeter.prices import Prices
 
 NOW = int(time.time() * 1e6)
 
@@ -178,6 +179,44 @@ def test_a_newer_schema_is_left_alone(database, tmp_path, tamper):
     with pytest.raises(LedgerError, match="has schema 99, made by a newer ragmeter") as raised:
         Ledger.open(database, journal=tmp_path / "journal")
     assert raised.value.kind == "newer"
+
+
+def test_what_a_cache_spared_stands_beside_the_calls(ledger, capsys):
+    with ragmeter.run(tenant="acme", track_id="t1") as run:
+        ragmeter.record(Usage(input_tokens=10, output_tokens=5), model="gpt-4o-mini", operation="chat")
+        ragmeter._native.record_cache_hit(15, role="extract", operation="chat", model="gpt-4o-mini")
+        ragmeter._native.record_cache_hit(4, role="extract", operation="chat", estimated=True)
+    assert (run.totals.cache_hits, run.totals.saved_tokens) == (2, 19)
+    assert ledger.flush(20)
+    (row,) = ledger.usage(where={"track_id": "t1"})
+    assert (row["calls"], row["reported_calls"], row["cache_hits"], row["saved_tokens"]) == (1, 1, 2, 19)
+    assert row["usage"] == {"input_tokens": 10, "output_tokens": 5, "total_tokens": 15, "origin": "reported"}
+    assert [(row["role"], row["saved_tokens"]) for row in ledger.usage(by=["role"])] == [(None, 0), ("extract", 19)]
+    assert len(list(ledger.calls())) == 1
+    assert ledger.verify()[1] == []
+    prices = Prices({"gpt-4o-mini": {"input": "1", "output": "1"}})
+    (row,) = ledger.usage(prices=prices)
+    assert (row["cost"], row["priced_calls"], row["saved_tokens"]) == (Decimal("0.000015"), 1, 19)
+    assert main(["report", "--by", "tenant", "--ledger", ledger.url]) == 0
+    assert "saved" in capsys.readouterr().out
+
+
+def test_a_ledger_of_an_older_ragmeter_is_brought_up_to_date(database, tmp_path, tamper):
+    with Ledger.open(database, journal=tmp_path / "journal") as ledger:
+        put(ledger, ({"model": "m"}, {"input_tokens": 3}))
+    for table in ("calls", "hours", "days", "details"):
+        for column in ("cache_hits", "saved_tokens"):
+            # MySQL may have been killed between two columns.
+            if database.startswith("mysql") and table == "calls":
+                continue
+            tamper(database, f"ALTER TABLE ragmeter_{table} DROP COLUMN {column}")
+    tamper(database, "DELETE FROM ragmeter_schema WHERE version > 1")
+    with Ledger.open(database, journal=tmp_path / "journal") as ledger:
+        ragmeter._native.record_cache_hit(15)
+        assert ledger.flush(20)
+        (row,) = ledger.usage()
+        assert (row["usage"]["input_tokens"], row["calls"], row["saved_tokens"]) == (3, 1, 15)
+        assert ledger.verify()[1] == []
 
 
 def test_the_same_journal_twice_adds_nothing(database, tmp_path):

@@ -391,18 +391,45 @@ def test_a_rate_limit_says_when_to_come_back(server, ask):
 
 
 @pytest.mark.parametrize("api", ["chat.completions", "responses"])
-def test_a_cut_stream_is_billed_whole(server, ask, api):
+def test_a_cut_stream_is_billed_as_far_as_it_was_written(server, ask, api):
     request = {"messages": HELLO} if api == "chat.completions" else {"input": HELLO}
-    usual = ask(api, **request)
-    server.faults.add(Fault.CUT, after=3)
+    ask(api, **request)
+    after = 3 if api == "chat.completions" else 6  # a Response says more before its first piece
+    server.faults.add(Fault.CUT, after=after)
     seen = []
     with pytest.raises(LOST):
         ask(api, seen=seen, stream=True, **request)
-    assert len(seen) <= 3
+    assert len(seen) <= after
     one, cut = server.bills
     assert (cut.fault, cut.delivered, one.delivered) == ("cut", False, True)
-    assert billed(cut) == billed(one)
-    assert usual.usage.total_tokens == cut.total_tokens
+    assert (cut.prompt_tokens, cut.reasoning_tokens) == (one.prompt_tokens, one.reasoning_tokens)
+    assert cut.completion_tokens == cut.reasoning_tokens + 2 * 4 < one.completion_tokens
+
+
+def test_what_is_written_before_the_client_leaves_is_billed(server):
+    server.faults.add(Fault.STALL, after=3)
+    client = openai.OpenAI(base_url=server.base_url, api_key="any")
+    with client.chat.completions.create(model="m", messages=HELLO, stream=True) as stream:
+        said = [next(stream).choices[0].delta.content for _ in range(3)]
+    client.close()
+    (bill,) = server.bills
+    assert bill.text.startswith("".join(said))
+    assert bill.completion_tokens == bill.reasoning_tokens + 2 * 4
+
+
+def test_another_tokenizer_counts_everything():
+    def letters(text, model):
+        return list(text) if model == "letters" else text.split()
+
+    options = {"tokenizer": letters, "answer": lambda _: "an answer", "reasoning": 0}
+    with StubServer(**options) as server, openai.OpenAI(base_url=server.base_url, api_key="any") as client:
+        for model in ("letters", "words"):
+            client.chat.completions.create(model=model, messages=[{"role": "user", "content": "Who is it?"}])
+            client.embeddings.create(model=model, input="Who is it?")
+        chat, embedding = server.bills[:2]
+        assert (chat.prompt_tokens, chat.completion_tokens, embedding.prompt_tokens) == (4 + 3 + 10, 9, 10)
+        chat, embedding = server.bills[2:]
+        assert (chat.prompt_tokens, chat.completion_tokens, embedding.prompt_tokens) == (4 + 3 + 3, 2, 3)
 
 
 def test_what_was_sent_before_a_cut_arrives(server):

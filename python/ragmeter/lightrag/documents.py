@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import functools
 import inspect
+import time
 import weakref
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
@@ -83,18 +84,26 @@ class Documents:
         """Return the documents that were enqueued in `run`, or in a run inside it, and are not done."""
         return [document for document, payer in list(self._payers.items()) if _inside(payer.run, run)]
 
-    async def over(self, run: Run, status: Any) -> None:
+    async def over(self, run: Run, status: Any, timeout: float | None = None) -> None:
         """Return when every document that was enqueued in `run` is processed or has failed, in whatever process.
 
         Args:
             run: The run.
             status: LightRAG's storage of the status of documents, for those that another process works on.
+            timeout: Seconds to wait at most.
+
+        Raises:
+            TimeoutError: Some are still under way; the text names them.
         """
+        deadline = None if timeout is None else time.monotonic() + timeout
         while waiting := self.waiting(run):
             for document in waiting:
                 row = await status.get_by_id(document)
                 if document not in self._working and (not row or _status(row) in _OVER):
                     self._done(document)
+            if deadline is not None and time.monotonic() >= deadline and (waiting := self.waiting(run)):
+                msg = f"{len(waiting)} documents are still under way after {timeout:g} s: {', '.join(waiting)}"
+                raise TimeoutError(msg)
             await asyncio.sleep(_PAUSE)
 
     def when_over(self, run: Run, function: Callable[[], None]) -> None:

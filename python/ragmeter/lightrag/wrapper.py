@@ -122,10 +122,20 @@ class track_lightrag_operations:  # noqa: N801 - reads as a verb
         token_tracker: Where to count; a new `TokenTracker` if not given.
         wait: At the end of the block, wait until the documents that were enqueued in it are done: an insert into a
             busy LightRAG returns at once, and another one works on its documents. With `async with` only.
+        timeout: Seconds to wait at most. After that a `TimeoutError` names the documents that are still under way; what
+            was recorded so far stays, and what they cost from then on counts too.
+
+    Raises:
+        ValueError: A timeout, and nothing to wait for.
     """
 
-    def __init__(self, rag: Any, token_tracker: Any = None, *, wait: bool = False) -> None:
-        self._wait = wait
+    def __init__(
+        self, rag: Any, token_tracker: Any = None, *, wait: bool = False, timeout: float | None = None
+    ) -> None:
+        if timeout is not None and not wait:
+            msg = "track_lightrag_operations(timeout=…) is for wait=True"
+            raise ValueError(msg)
+        self._wait, self._timeout = wait, timeout
         self._current: Run | None = None
         self._tracked = TokenTrackingLightRAG(rag, token_tracker)
         self._held = held(self._tracked._rag)
@@ -154,7 +164,7 @@ class track_lightrag_operations:  # noqa: N801 - reads as a verb
             rag = self._tracked._rag
             documents = documents_of(rag)
             if self._wait and kind is None and documents is not None and self._current is not None:
-                await documents.over(self._current, rag.doc_status)
+                await documents.over(self._current, rag.doc_status, self._timeout)
         finally:
             self.__exit__(kind, *exc_info)
 

@@ -127,6 +127,11 @@ class Ledger:
         with self._lock:
             bill.delivered = delivered
 
+    def break_off(self, bill: Bill, written: int) -> None:
+        """Note that an answer broke off when so many of its tokens were written; the rest is not billed."""
+        with self._lock:
+            bill.completion_tokens = written
+
     def bills(self) -> list[Bill]:
         """Copies of all bills."""
         with self._lock:

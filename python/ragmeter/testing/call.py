@@ -5,9 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ragmeter.testing.fault import Fault, Rule
+from ragmeter.testing.text import pieces
+
+if TYPE_CHECKING:
+    from ragmeter.testing.text import Tokenizer
 
 USAGE_FAULTS = frozenset({Fault.NO_USAGE, Fault.NULL_USAGE, Fault.BAD_USAGE})
 
@@ -25,6 +29,12 @@ class Call:
     rule: Rule | None = None
     per_chunk: int = 4
     """Tokens in a chunk of a stream."""
+    tokenizer: Tokenizer = pieces
+    """Cuts a text into the tokens of a model."""
+
+    def count(self, text: str) -> int:
+        """How many tokens a text has."""
+        return len(self.tokenizer(text, self.model))
 
     @property
     def fault(self) -> Fault | None:

@@ -54,7 +54,6 @@ def stream(call: Call, made: Generation) -> Iterator[Event]:
     running = call.fault is Fault.USAGE_EVERY_CHUNK
     on_finish = call.fault is Fault.USAGE_ON_FINISH
     with_null = (call.include_usage or call.fault is Fault.NULL_USAGE) and call.fault is not Fault.NO_USAGE
-    sent = made.reasoning_tokens
 
     def event(choices: list[dict[str, Any]], *, last: bool = False) -> Event:
         chunk: dict[str, Any] = {
@@ -67,7 +66,7 @@ def stream(call: Call, made: Generation) -> Iterator[Event]:
             "choices": choices,
         }
         if running or (on_finish and last):
-            chunk["usage"] = usage(made, None if last else sent)
+            chunk["usage"] = usage(made, None if last else made.written)
         elif with_null:
             chunk["usage"] = None
         return Event(sse(chunk), counts=last and (running or on_finish))
@@ -79,12 +78,8 @@ def stream(call: Call, made: Generation) -> Iterator[Event]:
     if call.api == "chat":
         for index in range(len(made.choices)):
             yield event([_delta(index, {"role": "assistant", "content": "", "refusal": None})])
-    for index, choice in enumerate(made.choices):
-        for start in range(0, len(choice), call.per_chunk):
-            part = choice[start : start + call.per_chunk]
-            sent += len(part)
-            text = "".join(part)
-            yield event([_delta(index, {"content": text}) if call.api == "chat" else _text(index, text)])
+    for index, text in made.write(call.per_chunk):
+        yield event([_delta(index, {"content": text}) if call.api == "chat" else _text(index, text)])
     for index in range(len(made.choices)):
         done = _delta(index, {}, made.finish) if call.api == "chat" else _text(index, "", made.finish)
         yield event([done], last=index == len(made.choices) - 1)

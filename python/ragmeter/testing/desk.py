@@ -13,7 +13,7 @@ from ragmeter.testing import answer, chat, embeddings, prompt, rerank, responses
 from ragmeter.testing.bill import Bill, Ledger
 from ragmeter.testing.call import Call, Event, dump
 from ragmeter.testing.fault import Fault, Faults, Rule
-from ragmeter.testing.generate import generate
+from ragmeter.testing.generate import Generation, generate
 from ragmeter.testing.prompt import Prompt, markers
 from ragmeter.testing.refusal import RefusedError, whole
 from ragmeter.testing.route import Route, route
@@ -22,6 +22,7 @@ from ragmeter.testing.text import PromptCache
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from ragmeter.testing.text import Tokenizer
     from ragmeter.testing.wire import Request
 
 PREFIX = {"chat": "chatcmpl-", "completions": "cmpl-", "responses": "resp_", "embeddings": ""}
@@ -39,6 +40,8 @@ class Reply:
     headers: dict[str, str]
     body: bytes = b""
     events: Iterator[Event] | None = None
+    made: Generation | None = None
+    """What the events are made of."""
     bill: Bill | None = None
     counts: bool = False
     """Whether the true counts are in the body."""
@@ -53,6 +56,7 @@ class Settings:
     dimensions: int
     reasoning: float
     per_chunk: int
+    tokenizer: Tokenizer
     answer: Callable[[Prompt], str | None] | None
 
 
@@ -132,7 +136,7 @@ class Desk:
         text = "\n".join(embeddings.words(found))
         bill = self._bill(request, request_id, at, body, role="embedding", text=text)
         call = self._call(at, body, bill, text, request_id)
-        bill.prompt_tokens = embeddings.tokens(found)
+        bill.prompt_tokens = embeddings.tokens(call, found)
         content = dump((at.dialect.embed if at.dialect else embeddings.plain)(call, found, self.settings.dimensions))
         self.ledger.write(bill)
         headers = at.dialect.headers(call, bill.prompt_tokens, 0) if at.dialect else {}
@@ -143,7 +147,7 @@ class Desk:
         text = "\n".join(found)
         bill = self._bill(request, request_id, at, body, role="rerank", text=text)
         call = self._call(at, body, bill, text, request_id)
-        bill.prompt_tokens = rerank.tokens(found)
+        bill.prompt_tokens = rerank.tokens(call, found)
         content = dump((at.dialect.rerank if at.dialect else rerank.plain)(call, found))
         self.ledger.write(bill)
         return Reply(200, {}, content, bill=bill, counts=call.honest, rule=call.rule)
@@ -162,6 +166,7 @@ class Desk:
             answer.write(asked) if own is None else own,
             body={**body, "n": copies},
             limit=_limit(at.api, body),
+            tokenizer=self.settings.tokenizer,
             cache=self.cache,
             model=bill.model,
             reasoning=self.settings.reasoning,
@@ -188,7 +193,7 @@ class Desk:
             content = said.encode() if isinstance(said, str) else dump(said)
             return Reply(200, headers, content, bill=bill, counts=call.honest, rule=call.rule)
         headers = {"content-type": at.dialect.STREAM_TYPE} if at.dialect else {}
-        return Reply(200, headers, events=api.stream(call, made), bill=bill, rule=call.rule)
+        return Reply(200, headers, events=api.stream(call, made), made=made, bill=bill, rule=call.rule)
 
     def _bill(
         self, request: Request, request_id: str, at: Route, body: Mapping[str, Any], *, role: str, text: str
@@ -221,7 +226,8 @@ class Desk:
             self.ledger.write(bill)
             raise refusal
         bill.id = answer_id
-        return Call(at.api, body, bill.model, answer_id, int(bill.started), at.azure, rule, self.settings.per_chunk)
+        created, (per_chunk, tokenizer) = int(bill.started), (self.settings.per_chunk, self.settings.tokenizer)
+        return Call(at.api, body, bill.model, answer_id, created, at.azure, rule, per_chunk, tokenizer)
 
 
 def _refusal(fault: Fault | None, model: str) -> RefusedError | None:

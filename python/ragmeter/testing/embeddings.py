@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from ragmeter.testing.fault import Fault
 from ragmeter.testing.refusal import RefusedError, whole
-from ragmeter.testing.text import count
 from ragmeter.testing.vector import embed, to_base64
 
 if TYPE_CHECKING:
@@ -29,9 +28,9 @@ def inputs(value: Any) -> list[str | list[int]]:
     return found
 
 
-def tokens(found: list[str | list[int]]) -> int:
+def tokens(call: Call, found: list[str | list[int]]) -> int:
     """What they cost."""
-    return sum(count(one) if isinstance(one, str) else len(one) for one in found)
+    return sum(call.count(one) if isinstance(one, str) else len(one) for one in found)
 
 
 def words(found: list[str | list[int]]) -> list[str]:
@@ -48,7 +47,7 @@ def plain(call: Call, found: list[str | list[int]], dimensions: int) -> dict[str
         {"object": "embedding", "index": index, "embedding": to_base64(vector) if packed else vector}
         for index, vector in enumerate(vectors)
     ]
-    cost = tokens(found)
+    cost = tokens(call, found)
     usage = {"prompt_tokens": cost, "total_tokens": cost}
     return {"object": "list", "data": data, "model": call.model, **call.report(usage)}
 

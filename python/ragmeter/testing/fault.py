@@ -22,7 +22,10 @@ class Fault(str, Enum):
     REJECT_STREAM_OPTIONS = "reject_stream_options"
     """400 for a request with `stream_options`, as some compatible servers answer; not billed."""
     CUT = "cut"
-    """Stream: connection reset after `after` chunks. Plain: body shorter than its content-length. Billed whole."""
+    """Stream: connection reset after `after` chunks; what was written until then is billed. Plain: body shorter than
+    its content-length, billed whole."""
+    STALL = "stall"
+    """Stream: nothing more after `after` chunks until the client leaves; what was written until then is billed."""
     NO_USAGE = "no_usage"
     """No usage in the answer, even when `include_usage` asked for it."""
     NULL_USAGE = "null_usage"
@@ -86,6 +89,8 @@ class Rule:
         """Whether this can happen to the request at all."""
         if self.fault is Fault.REJECT_STREAM_OPTIONS:
             return "stream_options" in body
+        if self.fault is Fault.STALL:
+            return bool(body.get("stream"))
         if self.fault in STREAM_ONLY:
             return bool(body.get("stream")) and api in {"chat", "completions"}
         return self.fault is not Fault.TRUNCATED or api in {"chat", "completions", "responses"}
@@ -130,9 +135,11 @@ class Faults:
             match: Only requests whose text (or marker header) contains this.
             role: Only requests of this role, such as `"extract"`.
             api: Only `"chat"`, `"completions"`, `"responses"`, `"embeddings"` or `"rerank"`.
-            after: CUT: events sent before the connection is reset; the last two are never sent.
+            after: CUT, STALL: events sent before the connection is reset or nothing more comes; the last two are
+                never sent.
             delay: SLOW: seconds before the first byte.
-            pause: SLOW: seconds before each further chunk.
+            pause: SLOW: seconds before each further chunk. CUT: seconds before the reset, which takes from the client
+                what it has not read.
             usage: BAD_USAGE: what to send instead of the counts; any JSON value, NaN included.
 
         Returns:

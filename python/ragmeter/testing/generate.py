@@ -4,23 +4,26 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ragmeter.testing.fault import Fault
-from ragmeter.testing.text import PromptCache, pieces
 
 if TYPE_CHECKING:
-    from ragmeter.testing.prompt import Prompt
+    from collections.abc import Callable, Iterator
 
-PER_MESSAGE = 3
+    from ragmeter.testing.prompt import Prompt
+    from ragmeter.testing.text import PromptCache, Tokenizer
+
+PER_MESSAGE = 4
+PER_ANSWER = 3
 PER_IMAGE = 85
 AUDIO_CHARACTERS = 100
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Generation:
-    """A written answer and its counts. Totals are inclusive."""
+    """An answer and its counts, as they are when all of it is written. Totals are inclusive."""
 
     choices: tuple[tuple[str, ...], ...]
     """The visible tokens of each choice."""
@@ -34,17 +37,30 @@ class Generation:
     completion_audio_tokens: int = 0
     accepted_prediction_tokens: int = 0
     rejected_prediction_tokens: int = 0
+    written: int = field(default=0, init=False)
+    """Tokens that were written so far, of a stream; what is thought is thought before."""
+
+    def __post_init__(self) -> None:
+        self.written = self.reasoning_tokens
 
     @property
     def text(self) -> str:
         """The first choice."""
         return "".join(self.choices[0])
 
+    def write(self, size: int) -> Iterator[tuple[int, str]]:
+        """Write the choices, so many tokens at once: the number of the choice, and what is written of it."""
+        for index, choice in enumerate(self.choices):
+            for start in range(0, len(choice), size):
+                part = choice[start : start + size]
+                self.written += len(part)
+                yield index, "".join(part)
+
 
 def prompt_tokens(prompt: Prompt, words: int) -> int:
-    """What a prompt costs: its text, three tokens a message and three for the answer to begin with."""
+    """What a prompt costs: its text, a frame and the role of each message, and three for the answer to begin with."""
     images = sum(message.images for message in prompt.messages)
-    return words + PER_MESSAGE * (len(prompt.messages) + 1) + PER_IMAGE * images + audio_tokens(prompt)
+    return words + PER_MESSAGE * len(prompt.messages) + PER_ANSWER + PER_IMAGE * images + audio_tokens(prompt)
 
 
 def audio_tokens(prompt: Prompt) -> int:
@@ -58,6 +74,7 @@ def generate(
     *,
     body: Mapping[str, Any],
     limit: int | None,
+    tokenizer: Tokenizer,
     cache: PromptCache,
     model: str,
     reasoning: float,
@@ -70,13 +87,14 @@ def generate(
         text: What the model would say at its leisure.
         body: The request, for `n`, `prediction` and `modalities`.
         limit: At most this many completion tokens, reasoning included.
+        tokenizer: Cuts a text into the model's tokens.
         cache: The prompts seen before.
-        model: The model, for the cache.
+        model: The model.
         reasoning: Reasoning tokens for each visible token.
         fault: EMPTY and TRUNCATED change what is written.
     """
-    asked = pieces(prompt.text)
-    visible = pieces(text)
+    asked = [piece for part in prompt.parts for piece in tokenizer(part, model)]
+    visible = tokenizer(text, model)
     thought = int(len(visible) * reasoning)
     finish = "stop"
     if fault is Fault.EMPTY:
@@ -87,7 +105,7 @@ def generate(
         thought = min(thought, int(limit * reasoning / (1 + reasoning)))
         visible, finish = visible[: limit - thought], "length"
     copies = max(1, int(body.get("n") or 1))
-    accepted, rejected = _predicted(body, visible)
+    accepted, rejected = _predicted(body, visible, lambda text: tokenizer(text, model))
     return Generation(
         choices=(tuple(visible),) * copies,
         finish=finish,
@@ -102,7 +120,7 @@ def generate(
     )
 
 
-def _predicted(body: Mapping[str, Any], visible: list[str]) -> tuple[int, int]:
+def _predicted(body: Mapping[str, Any], visible: list[str], pieces: Callable[[str], list[str]]) -> tuple[int, int]:
     prediction = body.get("prediction")
     if not isinstance(prediction, Mapping):
         return 0, 0

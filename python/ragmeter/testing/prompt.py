@@ -46,9 +46,14 @@ class Prompt:
     """Text outside the messages that costs tokens too: tools and schemas."""
 
     @property
+    def parts(self) -> list[str]:
+        """The texts in it, in order."""
+        return [self.extra, *(message.text for message in self.messages)]
+
+    @property
     def text(self) -> str:
-        """All of it, in order."""
-        return "\n".join([self.extra, *(message.text for message in self.messages)])
+        """All of it."""
+        return "\n".join(self.parts)
 
     @property
     def last(self) -> str:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from ragmeter.testing.fault import Fault
 from ragmeter.testing.refusal import RefusedError, whole
-from ragmeter.testing.text import count
 from ragmeter.testing.vector import embed
 
 if TYPE_CHECKING:
@@ -30,10 +29,10 @@ def texts(body: Mapping[str, Any]) -> list[str]:
     return [query, *(str(one.get("text", "")) if isinstance(one, Mapping) else str(one) for one in documents)]
 
 
-def tokens(found: list[str]) -> int:
+def tokens(call: Call, found: list[str]) -> int:
     """What they cost: the query once for each document, and every document."""
     query, *documents = found
-    return count(query) * len(documents) + sum(count(text) for text in documents)
+    return call.count(query) * len(documents) + sum(call.count(text) for text in documents)
 
 
 def plain(call: Call, found: list[str]) -> dict[str, Any]:
@@ -46,6 +45,6 @@ def plain(call: Call, found: list[str]) -> dict[str, Any]:
     if call.body.get("return_documents", True):
         for result in results:
             result["document"] = {"text": documents[result["index"]]}
-    cost = tokens(found)
+    cost = tokens(call, found)
     answer = {"model": call.model, "object": "list", "results": [] if call.fault is Fault.EMPTY else results}
     return {**answer, **call.report({"total_tokens": cost, "prompt_tokens": cost})}

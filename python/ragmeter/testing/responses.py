@@ -64,9 +64,7 @@ def stream(call: Call, made: Generation) -> Iterator[Event]:
     yield event("response.in_progress", response=begun)
     yield event("response.output_item.added", output_index=0, item={**_item(call, "", "in_progress"), "content": []})
     yield event("response.content_part.added", **at, part=_part(""))
-    choice = made.choices[0]
-    for start in range(0, len(choice), call.per_chunk):
-        text = "".join(choice[start : start + call.per_chunk])
+    for _, text in made.write(call.per_chunk):
         yield event("response.output_text.delta", **at, delta=text, logprobs=[])
     whole = plain(call, made)
     yield event("response.output_text.done", **at, text=made.text, logprobs=[])

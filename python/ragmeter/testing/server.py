@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from ragmeter.testing.bill import Bill, Totals
 from ragmeter.testing.call import dump
 from ragmeter.testing.desk import Desk, Reply, Settings
-from ragmeter.testing.fault import Fault, Faults
+from ragmeter.testing.fault import Fault, Faults, Rule
+from ragmeter.testing.text import pieces
 from ragmeter.testing.wire import LONGEST_HEAD, BrokenLineError, Line, Request
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from ragmeter.testing.prompt import Prompt
+    from ragmeter.testing.text import Tokenizer
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +31,8 @@ class StubServer:
     """An OpenAI-compatible server on this machine that knows what it billed.
 
     Answers the prompts of LightRAG well enough to index documents and to ask about them. The same prompt gets the
-    same answer. An answer is billed whole once it is written, whatever becomes of it on the way to the client.
+    same answer. What is written is billed, whatever becomes of it on the way to the client: a plain answer whole, a
+    stream as far as it had come when the connection broke or the client left.
 
     Args:
         host: Address to listen on.
@@ -38,6 +41,8 @@ class StubServer:
         dimensions: Length of an embedding unless the request says `dimensions`.
         reasoning: Reasoning tokens billed for each visible token of an answer.
         per_chunk: Tokens in each chunk of a stream.
+        tokenizer: Cuts a text into the tokens of a model, instead of the stub's own rule; put together again they are
+            the text.
         cache_minimum: Tokens from which on the repeated beginning of a prompt counts as cached, in blocks of 128.
         answer: Writes the answers instead of the stub; returns None for those that the stub should write.
 
@@ -57,13 +62,16 @@ class StubServer:
         dimensions: int = 64,
         reasoning: float = 0.25,
         per_chunk: int = 4,
+        tokenizer: Tokenizer = pieces,
         cache_minimum: int = 1024,
         answer: Callable[[Prompt], str | None] | None = None,
     ) -> None:
         self.host = host
         self.port = port
         self._wanted = port
-        self._desk = Desk(Settings(api_key, dimensions, reasoning, per_chunk, answer), cache_minimum=cache_minimum)
+        self._desk = Desk(
+            Settings(api_key, dimensions, reasoning, per_chunk, tokenizer, answer), cache_minimum=cache_minimum
+        )
         self._thread: Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping: asyncio.Event | None = None
@@ -223,20 +231,38 @@ class StubServer:
     async def _stream(self, line: Line, reply: Reply) -> bool:
         rule = reply.rule
         # The last two events end the answer; a stream that is cut must lose at least them.
-        events = list(reply.events or ())
-        cut = min(rule.after, max(0, len(events) - 2)) if rule and rule.fault is Fault.CUT else None
-        await line.open(reply.headers)
-        for number, event in enumerate(events):
-            if number == cut:
-                await line.reset()
-                return False
-            if number and rule and rule.fault is Fault.SLOW:
-                await asyncio.sleep(rule.pause)
-            if event.counts:
-                self._deliver(reply, not line.gone)
-            await line.push(event.data)
-        await line.end()
+        events = [(event, reply.made.written if reply.made else 0) for event in reply.events or ()]
+        stop = min(rule.after, max(0, len(events) - 2)) if rule and rule.fault in {Fault.CUT, Fault.STALL} else None
+        written = 0
+        try:
+            await line.open(reply.headers)
+            for number, (event, so_far) in enumerate(events):
+                if rule and number == stop:
+                    self._break_off(reply, written)
+                    await self._stop(line, rule)
+                if number and rule and rule.fault is Fault.SLOW:
+                    await asyncio.sleep(rule.pause)
+                written = so_far
+                if event.counts:
+                    self._deliver(reply, not line.gone)
+                await line.push(event.data)
+            await line.end()
+        except BrokenLineError:
+            self._break_off(reply, written)
+            raise
         return True
+
+    async def _stop(self, line: Line, rule: Rule) -> None:
+        """End a stream where its fault says: reset the connection, or say nothing more until the client leaves."""
+        if rule.fault is Fault.CUT:
+            await asyncio.sleep(rule.pause)
+            await line.reset()
+        await line.left()
+        raise BrokenLineError
+
+    def _break_off(self, reply: Reply, written: int) -> None:
+        if reply.bill is not None and reply.made is not None and written < reply.made.written:
+            self._desk.ledger.break_off(reply.bill, written)
 
     def _deliver(self, reply: Reply, delivered: bool) -> None:
         if reply.bill is not None:

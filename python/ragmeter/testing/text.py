@@ -1,16 +1,26 @@
-"""The stub's own rule of what a token is, and its prompt cache. Nothing here knows ragmeter's counters."""
+"""The stub's own rule of what a token is, and its prompt cache. Nothing here knows ragmeter's counters.
+
+A `Tokenizer` is such a rule: it cuts a text into the tokens of a model.
+"""
 
 from __future__ import annotations
 
 import re
 from collections import OrderedDict
 from hashlib import blake2b
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import TypeAlias
+
+    Tokenizer: TypeAlias = Callable[[str, str], list[str]]
 
 PIECE = re.compile(r"\s*(?:[a-zA-Z]{1,6}|[^\W\d_]{1,6}|\d{1,3}|[^\w\s]|_)")
 """A token: up to six letters, three digits, or one other sign, with the space before it."""
 
 
-def pieces(text: str) -> list[str]:
+def pieces(text: str, model: str = "") -> list[str]:  # noqa: ARG001 - the same for every model
     """Cut a text into its tokens; put together again they are the text, but for space at its end."""
     return PIECE.findall(text)
 

@@ -109,6 +109,12 @@ class Line:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         transport.abort()
 
+    async def left(self) -> None:
+        """Return when the client has closed its side."""
+        with contextlib.suppress(OSError):
+            while await self._reader.read(LONGEST_HEAD):
+                pass
+
     def abort(self) -> None:
         """Close the connection and forget what was not sent yet."""
         self._writer.transport.abort()

@@ -6,6 +6,7 @@
     uploads.py      hears when documents are done
     payers.py       who enqueued each document
     numbers.py      the metrics object
+    document.py     the OpenAPI document, with metrics in it
     door.py         finds the application
 
 Not here: how calls are followed through LightRAG (that is `ragmeter.lightrag.hooks`).

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ragmeter import arrival
 from ragmeter.ledger import configure, current_ledger
 from ragmeter.lightrag.metering import install
-from ragmeter.lightrag.server import uploads
+from ragmeter.lightrag.server import document, uploads
 from ragmeter.lightrag.server.middleware import Metering, header_names
 from ragmeter.meter import logger
 from ragmeter.observe.patch import Patches
@@ -83,6 +83,8 @@ class _Door:
 
 
 _door: _Door | None = None
+_described: list[Patches] = []
+"""The applications whose OpenAPI documents speak of metrics."""
 
 
 def instrument_server(
@@ -119,19 +121,28 @@ def instrument_server(
         _attach(app, rag, names)
         return
     with _lock:
-        uninstrument_server()
+        _close_door()
         _door = _Door(names, refuse or _raise)
         arrival.when_imported(_SERVER, _door.hear)
 
 
 def uninstrument_server() -> None:
-    """Leave applications that LightRAG makes from now on alone. Those that were made stay metered."""
-    global _door  # noqa: PLW0603
+    """Leave applications that LightRAG makes from now on alone.
+
+    Those that were made stay metered; their OpenAPI documents are their own again.
+    """
     with _lock:
-        if _door is not None:
-            arrival.forget(_door.hear)
-            _door.patches.undo()
-            _door = None
+        _close_door()
+        while _described:
+            _described.pop().undo()
+
+
+def _close_door() -> None:
+    global _door  # noqa: PLW0603
+    if _door is not None:
+        arrival.forget(_door.hear)
+        _door.patches.undo()
+        _door = None
 
 
 def _raise(exc: Exception) -> None:
@@ -145,6 +156,10 @@ def _attach(app: Any, rag: Any, headers: Mapping[bytes, str]) -> None:
     patches = Patches()
     uploads.plan(rag, patches)
     patches.apply()
+    description = Patches()
+    document.plan(app, description)
+    description.apply()
+    _described.append(description)
     if current_ledger() is None:
         ledger = configure(f"sqlite:{Path(rag.working_dir).absolute() / 'ragmeter.db'}")
         if ledger is not None:

@@ -7,6 +7,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from ragmeter.context import run
+from ragmeter.ledger import current_ledger
 from ragmeter.lightrag.server.answer import Answer
 from ragmeter.lightrag.server.pages import page_of
 from ragmeter.meter import guard
@@ -63,6 +64,9 @@ class Metering:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request."""
         page = None
+        if scope["type"] == "lifespan":  # begins in each worker, after the fork
+            with guard("bringing what an earlier process has left"):
+                _wake()
         if scope["type"] == "http":
             with guard("opening the run of a request"):
                 page = self._open(scope)
@@ -94,6 +98,13 @@ class Metering:
                 labels[label] = text
         name = f"{scope['method']} {path}"
         return page(name, self._rag, run(name, **labels))
+
+
+def _wake() -> None:
+    """Have what earlier processes have left in the journal and the outbox brought and sent, before any call is made."""
+    ledger = current_ledger()
+    if ledger is not None:
+        ledger.flush(0)
 
 
 def _over(page: Page) -> None:

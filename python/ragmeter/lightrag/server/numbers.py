@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from ragmeter._native import LedgerError, Usage
@@ -67,24 +67,16 @@ class _Sum:
     reported_calls: int
     estimated_calls: int
     unknown_calls: int
-    cache_hits: None = None
-    """What LightRAG's own cache spared is known to the process that looked into it, not to the ledger."""
-    saved_tokens: None = None
+    cache_hits: int
+    saved_tokens: int
 
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> _Sum:
         counts = {name: count for name, count in row["usage"].items() if name not in _NO_COUNTS}
-        calls = {name: row[name] for name in ("calls", "reported_calls", "estimated_calls", "unknown_calls")}
-        return cls(Usage(**counts), **calls)
+        return cls(Usage(**counts), **{field.name: row[field.name] for field in fields(cls)[1:]})
 
     def __add__(self, other: _Sum) -> _Sum:
-        return _Sum(
-            self.usage + other.usage,
-            self.calls + other.calls,
-            self.reported_calls + other.reported_calls,
-            self.estimated_calls + other.estimated_calls,
-            self.unknown_calls + other.unknown_calls,
-        )
+        return _Sum(*(getattr(self, field.name) + getattr(other, field.name) for field in fields(self)))
 
 
 def _of(rows: list[tuple[Any, _Sum]]) -> dict[str, Any]:

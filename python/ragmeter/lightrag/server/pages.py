@@ -41,10 +41,12 @@ class Page:
         block: The run of the request, to be entered.
         run: The same once it is entered.
         changes: Which answers it changes: `json`, a body as a whole; `lines`, a stream of JSON lines.
+        says: What it puts there, for the OpenAPI document: `query`, `line`, `upload` or `status`.
         event: What its usage is sent as.
     """
 
     changes: frozenset[str] = frozenset()
+    says: str | None = None
     event = "upload"
     run: Run
 
@@ -76,6 +78,7 @@ class _Query(Page):
     """A question, answered at once."""
 
     changes = frozenset({"json"})
+    says = "query"
     event = "query"
 
     async def body(self, data: bytes) -> bytes:
@@ -86,6 +89,7 @@ class _Stream(Page):
     """A question, answered in lines of JSON."""
 
     changes = frozenset({"lines"})
+    says = "line"
     event = "query"
     _at_line_end = True
 
@@ -140,6 +144,7 @@ class _Upload(_Documents):
     """Documents on their way in."""
 
     changes = frozenset({"json"})
+    says = "upload"
 
     async def body(self, data: bytes) -> bytes:
         track_id = json.loads(data).get("track_id")
@@ -153,6 +158,7 @@ class _TrackStatus(_Documents):
     """What an upload and its documents have cost so far, and whether that is all."""
 
     changes = frozenset({"json"})
+    says = "status"
 
     async def body(self, data: bytes) -> bytes:
         ledger = current_ledger()

@@ -64,5 +64,5 @@ class Dialect:
 
 def pieces(call: Call, made: Generation) -> Iterator[str]:
     """The text of an answer as it is cut for a stream."""
-    for start in range(0, len(made.choices[0]), call.per_chunk):
-        yield "".join(made.choices[0][start : start + call.per_chunk])
+    for _, text in made.write(call.per_chunk):
+        yield text

@@ -8,7 +8,6 @@ from ragmeter.testing.call import Event, sse
 from ragmeter.testing.dialects.dialect import Dialect, pieces
 from ragmeter.testing.embeddings import tokens
 from ragmeter.testing.fault import Fault
-from ragmeter.testing.text import count
 from ragmeter.testing.vector import embed
 
 if TYPE_CHECKING:
@@ -57,19 +56,18 @@ class Gemini(Dialect):
 
     def stream(self, call: Call, made: Generation) -> Iterator[Event]:
         """The pieces of a streamed answer."""
-        texts = list(pieces(call, made)) or [""]
-        written = 0
-        for number, text in enumerate(texts, start=1):
-            written += count(text)
-            last = number == len(texts)
-            chunk = self._chunk(call, made, text, len(made.choices[0]) if last else written, last=last)
-            yield Event(sse(chunk), counts=last and call.honest)
+        whole = len(made.choices[0])
+        for text in pieces(call, made) if whole else [""]:
+            written = made.written - made.reasoning_tokens
+            chunk = self._chunk(call, made, text, written, last=written == whole)
+            yield Event(sse(chunk), counts=written == whole and call.honest)
 
     def embed(self, call: Call, found: list[str | list[int]], dimensions: int) -> Any:
         """Vectors, several or one."""
         size = call.body.get("dimensions") or dimensions
         vectors = [] if call.fault is Fault.EMPTY else [{"values": embed(str(text), size)} for text in found]
-        usage = {"usageMetadata": call.counts({"promptTokenCount": tokens(found), "totalTokenCount": tokens(found)})}
+        cost = tokens(call, found)
+        usage = {"usageMetadata": call.counts({"promptTokenCount": cost, "totalTokenCount": cost})}
         body = {"embedding": vectors[0]} if call.body["one"] and vectors else {"embeddings": vectors}
         return {**body, **(usage if usage["usageMetadata"] else {})}
 

@@ -67,7 +67,7 @@ class Ollama(Dialect):
             "model": call.model,
             "embeddings": vectors,
             **TIMES,
-            **call.counts({"prompt_eval_count": tokens(found)}),
+            **call.counts({"prompt_eval_count": tokens(call, found)}),
         }
 
     def refuse(self, refusal: RefusedError) -> tuple[dict[str, str], Any]:

@@ -35,5 +35,5 @@ class Ali(Dialect):
     def rerank(self, call: Call, found: list[str]) -> Any:
         """The ranking one level down, and a total."""
         results = super().rerank(call, found)["results"]
-        usage = call.report({"total_tokens": rerank.tokens(found)})
+        usage = call.report({"total_tokens": rerank.tokens(call, found)})
         return {"output": {"results": results}, **usage, "request_id": call.id}

@@ -22,13 +22,13 @@ class Voyage(Dialect):
 
     def embed(self, call: Call, found: list[str | list[int]], dimensions: int) -> Any:
         """Vectors, in base64 if that was asked for."""
-        return {**super().embed(call, found, dimensions), **_total(call, embeddings.tokens(found))}
+        return {**super().embed(call, found, dimensions), **_total(call, embeddings.tokens(call, found))}
 
     def rerank(self, call: Call, found: list[str]) -> Any:
         """The documents under a name of its own."""
         ranked = super().rerank(call, found)
         ranked["data"] = ranked.pop("results")
-        return {**ranked, **_total(call, rerank.tokens(found))}
+        return {**ranked, **_total(call, rerank.tokens(call, found))}
 
 
 def _total(call: Call, tokens: int) -> dict[str, Any]:
