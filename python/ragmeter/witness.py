@@ -65,6 +65,10 @@ class OpenCall:
         self._before: OpenCall | None = None
         self._hold: Reservation | None = None
 
+    def purpose(self, operation: str) -> str:
+        """Return what a request of the call is for, where an observer knows it by its API: `operation`."""
+        return operation
+
     def admit(self) -> None:
         """Reserve what the call may cost, as far as is known, if a quota guards its scope.
 
