@@ -35,6 +35,9 @@ OPERATIONS = {
 }
 """Method of `LLMBundle`: what it does."""
 
+_SEEING = frozenset({"image2text", "vision"})
+"""Types of models that see, in RAGFlow's words of then and now; a chat with one of them is about images."""
+
 
 def usage_from_response(resp: Any) -> dict[str, int]:
     """Do what `names.usage_from_response` does, and let the call that is running here look at the answer."""
@@ -69,7 +72,9 @@ class BundleCall(OpenCall):
         generations: Its observations in Langfuse, if there are any.
     """
 
-    __slots__ = ("_answers", "_args", "_guess", "_kwargs", "_last", "_lock", "generations", "last_usage", "reported")
+    __slots__ = (
+        "_answers", "_args", "_chats", "_guess", "_kwargs", "_last", "_lock", "generations", "last_usage", "reported",
+    )  # fmt: skip
 
     def __init__(
         self, bundle: Any, method: str, args: tuple[Any, ...], kwargs: Mapping[str, Any], **owner: Any
@@ -81,9 +86,10 @@ class BundleCall(OpenCall):
         labels = {"tenant": tenant, **owner}
         scope = Scope(None, around, **{name: label for name, label in labels.items() if label and name not in known})
         provider = config.get("llm_factory")
+        self._chats = OPERATIONS[method] == "chat"
         super().__init__(
             scope,
-            operation=OPERATIONS[method],
+            operation="image2text" if self._chats and config.get("model_type") in _SEEING else OPERATIONS[method],
             model=config.get("llm_name"),
             provider=provider.lower() if isinstance(provider, str) else None,
         )
@@ -95,6 +101,11 @@ class BundleCall(OpenCall):
         self._answers: dict[Any, Usage] = {}
         self._last: Any = None
         self._lock = threading.Lock()
+
+    def purpose(self, operation: str) -> str:
+        """Return what the bundle does; models that see or hear are asked by chats."""
+        purpose: str = self.labels["operation"]
+        return purpose if operation == "chat" else operation
 
     def look(self, resp: Any) -> None:
         """Take the usage of an answer, or of a chunk: the newest of a stream replaces those before it."""
@@ -150,7 +161,7 @@ class BundleCall(OpenCall):
 
     def _estimate(self, delivered: str | None, used: Any) -> Usage | None:
         operation = self.labels["operation"]
-        if operation == "chat":
+        if self._chats:
             if delivered is not None and delivered.startswith("**ERROR**"):
                 return None  # RAGFlow's text for a request that failed
             system, history = (*self._args, None, None)[:2]
