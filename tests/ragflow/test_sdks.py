@@ -5,10 +5,7 @@ import sys
 
 import ollama
 
-import ragmeter
-
 from .kit import chat, history
-
 
 CLOSE = {"connection": "close"}  # nobody closes the client, here as there
 

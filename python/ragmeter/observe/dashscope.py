@@ -99,7 +99,10 @@ class _Pieces(Pieces):
 def _text_of(output: Any) -> str:
     if not isinstance(output, dict):
         return ""
-    said = [output.get("text"), *((choice.get("message") or {}).get("content") for choice in output.get("choices") or ())]
+    said = [
+        output.get("text"),
+        *((choice.get("message") or {}).get("content") for choice in output.get("choices") or ()),
+    ]
     return _joined(said)
 
 

@@ -1,4 +1,4 @@
-"""RAGFlow's models whose providers have SDKs of their own: whatever of it RAGFlow counts, what is billed is recorded."""
+"""RAGFlow's models whose providers have SDKs of their own: what is billed is recorded, whatever RAGFlow counts."""
 
 import asyncio
 import importlib
@@ -174,7 +174,9 @@ async def test_d15_what_anthropic_has_cached_is_part_of_the_input(kit, monkeypat
     model = kit.real.chat_model.LiteLLMBase("any", "claude-haiku-4-5", kit.server.url, provider="Anthropic")
     bundle = kit.bundle(model, llm_name="claude-haiku-4-5", llm_factory="Anthropic")
     method = "async_chat_streamly_delta" if stream else "async_chat"
-    case = Case("chat", "LiteLLMBase", "claude-haiku-4-5", method, ("Marley was dead, to begin with. " * 300, history()))
+    case = Case(
+        "chat", "LiteLLMBase", "claude-haiku-4-5", method, ("Marley was dead, to begin with. " * 300, history())
+    )
 
     async def work(**kwargs):
         await ask(bundle, case)
