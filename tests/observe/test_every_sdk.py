@@ -168,6 +168,18 @@ async def test_what_a_server_refuses_costs_nothing(sdk, call, server, fault):
     assert (run.calls, server.bills) == (0, [])
 
 
+@of([pair for pair in EVERY if not pair[0].retries])
+async def test_what_a_server_refuses_gives_back_what_was_reserved(sdk, call, server, tmp_path):
+    quota = ragmeter.Quota.open(f"sqlite:{tmp_path}/ledger.db", output_tokens=100)
+    quota.limit("acme", tokens=100_000, tenant="acme")
+    server.faults.add(Fault.SERVER_ERROR, times=None)
+    async with ragmeter.run(quota=quota, tenant="acme"):
+        with pytest.raises(Exception):  # noqa: B017, PT011
+            await make(sdk, call)
+    (standing,) = quota.usage(tenant="acme")
+    assert (standing["used"], standing["reserved"]) == (0, 0)
+
+
 @of([pair for pair in EVERY if pair[0].retries])
 async def test_a_refused_attempt_costs_nothing_and_its_retry_counts(sdk, call, server):
     server.faults.add(Fault.SERVER_ERROR)

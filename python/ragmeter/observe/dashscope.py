@@ -41,14 +41,6 @@ def plan() -> Patches:
     return patches
 
 
-class _RefusedError(Exception):
-    """Stands for an answer that says no: the SDK returns it where others raise."""
-
-    def __init__(self, answer: Any) -> None:
-        super().__init__(answer.get("message"))
-        self.status_code: int = answer["status_code"]
-
-
 def _begin(request: Any) -> Exchange | None:
     path = request.url.partition("?")[0]
     operation = next((what for ending, what in _OPERATIONS.items() if path.endswith(ending)), None)
@@ -64,7 +56,7 @@ def _answered(exchange: Exchange, result: Any) -> Any:
     if inspect.isasyncgen(result):
         return apassed(_Pieces(exchange), result)
     if _refused(result):
-        exchange.failed(_RefusedError(result))
+        exchange.refused()
     else:
         read(exchange, result)
     return result
@@ -84,7 +76,7 @@ class _Pieces(Pieces):
 
     def feed(self, piece: Any) -> None:
         if _refused(piece):
-            self.failed(_RefusedError(piece))
+            self.refused()
         else:
             super().feed(piece)
 

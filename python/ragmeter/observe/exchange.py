@@ -109,7 +109,13 @@ class Exchange:
             if may_be_billed(exc):
                 self._lost = exc
                 self.lost()
-            elif self._hold is not None:
+            else:
+                self.refused()
+
+    def refused(self) -> None:
+        """Learn that an attempt was not served, and so is not billed."""
+        with guard("giving back what was reserved"):
+            if self._hold is not None:
                 self._hold.release()
                 self._hold = self._hold.bare()  # for the attempt that may follow
 
