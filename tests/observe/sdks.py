@@ -250,6 +250,56 @@ class Zhipu(Sdk):
         return self._own.embeddings.create(model="embedding-3", input=TEXTS)
 
 
+class DashScope(Sdk):
+    name = "dashscope"
+
+    def _options(self, **more):
+        return {"model": "qwen-plus", "api_key": "any", "base_address": f"{self.url}/api/v1", **more}
+
+    def places(self):
+        from dashscope.api_entities.http_request import HttpRequest
+
+        return (HttpRequest,)
+
+    @staticmethod
+    def _well(answer):
+        """The SDK returns what others raise."""
+        if answer.status_code != 200:
+            raise RuntimeError(answer.message)
+        return answer
+
+    def chat(self):
+        from dashscope import MultiModalConversation
+
+        messages = [{"role": "user", "content": [{"text": SYSTEM}, {"text": TEXT}]}]
+        return self._well(MultiModalConversation.call(messages=messages, **self._options()))
+
+    def stream(self):
+        from dashscope import Generation
+
+        options = self._options(result_format="message", incremental_output=True)
+        return map(self._well, Generation.call(messages=MESSAGES, stream=True, **options))
+
+    def embed(self):
+        from dashscope import TextEmbedding
+
+        return self._well(TextEmbedding.call(input=TEXTS, **self._options(model="text-embedding-v4")))
+
+    async def achat(self):
+        from dashscope import AioGeneration
+
+        return self._well(await AioGeneration.call(prompt=TEXT, **self._options()))
+
+    async def astream(self):
+        from dashscope import AioGeneration
+
+        return self._checked(await AioGeneration.call(messages=MESSAGES, stream=True, **self._options()))
+
+    async def _checked(self, pieces):
+        async for piece in pieces:
+            yield self._well(piece)
+
+
 class Aiohttp(Sdk):
     name = "aiohttp"
 
@@ -285,4 +335,4 @@ class Aiohttp(Sdk):
         return await self._post("/v1/embeddings", {"model": "jina-embeddings-v4", "input": TEXTS})
 
 
-SDKS = (Ollama, Gemini, Anthropic, Boto3, Aioboto3, Voyage, Zhipu, Aiohttp)
+SDKS = (Ollama, Gemini, Anthropic, Boto3, Aioboto3, Voyage, Zhipu, DashScope, Aiohttp)

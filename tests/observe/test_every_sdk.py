@@ -115,7 +115,7 @@ def strip(answer):
     if isinstance(answer, bytes):
         return answer.split(b'"choices"')[-1]
     if isinstance(answer, dict):
-        changing = ("id", "created", "response_id", "request_id", "ResponseMetadata", "sdk_http_response")
+        changing = ("id", "created", "response_id", "request_id", "headers", "ResponseMetadata", "sdk_http_response")
         return {name: strip(value) for name, value in answer.items() if name not in changing}
     return answer
 
@@ -166,6 +166,18 @@ async def test_what_a_server_refuses_costs_nothing(sdk, call, server, fault):
         with pytest.raises(Exception):  # noqa: B017, PT011 - each SDK has its own
             await make(sdk, call)
     assert (run.calls, server.bills) == (0, [])
+
+
+@of([pair for pair in EVERY if not pair[0].retries])
+async def test_what_a_server_refuses_gives_back_what_was_reserved(sdk, call, server, tmp_path):
+    quota = ragmeter.Quota.open(f"sqlite:{tmp_path}/ledger.db", output_tokens=100)
+    quota.limit("acme", tokens=100_000, tenant="acme")
+    server.faults.add(Fault.SERVER_ERROR, times=None)
+    async with ragmeter.run(quota=quota, tenant="acme"):
+        with pytest.raises(Exception):  # noqa: B017, PT011
+            await make(sdk, call)
+    (standing,) = quota.usage(tenant="acme")
+    assert (standing["used"], standing["reserved"]) == (0, 0)
 
 
 @of([pair for pair in EVERY if pair[0].retries])
@@ -262,7 +274,7 @@ def test_uninstrument_puts_back_the_very_objects(kind, server):
 @pytest.mark.parametrize("kind", SDKS, ids=[sdk.name for sdk in SDKS])
 def test_a_release_without_the_place_is_refused_loudly(kind, server, monkeypatch):
     place = kind(server).places()[0]
-    names = {"request", "_request", "_make_api_call", "async_request"} & set(vars(place))
+    names = {"request", "_request", "_make_api_call", "async_request", "call"} & set(vars(place))
     for name in names:
         monkeypatch.delattr(place, name)
     with pytest.raises(ImportError, match="ragmeter cannot observe this release"):

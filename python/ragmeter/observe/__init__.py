@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from ragmeter.observe.patch import Patches
 
-__all__ = ["instrument", "instrumented", "observers", "uninstrument"]
+__all__ = ["awaited", "instrument", "instrumented", "observers", "uninstrument"]
 
 
 class _Observer(NamedTuple):
@@ -32,10 +32,12 @@ _OBSERVERS = {
     "aiohttp": _Observer("aiohttp", "aiohttp"),
     "anthropic": _Observer("anthropic", "anthropic"),
     "botocore": _Observer("botocore", "botocore.client"),
+    "dashscope": _Observer("dashscope", "dashscope.api_entities.http_request"),
     "google.genai": _Observer("google_genai", "google.genai"),
     "ollama": _Observer("ollama", "ollama"),
     "openai": _Observer("openai", "openai"),
     "voyageai": _Observer("voyageai", "voyageai"),
+    "zai": _Observer("zai", "zai"),
     "zhipuai": _Observer("zhipuai", "zhipuai"),
 }
 """Name of the SDK's package: its observer."""
@@ -123,6 +125,11 @@ def uninstrument(*names: str) -> None:
 def instrumented() -> frozenset[str]:
     """Return the names of the SDKs that are observed."""
     return frozenset(_installed)
+
+
+def awaited() -> frozenset[str]:
+    """Return the names of the SDKs that are to be observed as soon as they are imported."""
+    return frozenset(_waiting)
 
 
 def observers() -> list[str]:

@@ -85,6 +85,8 @@ def _answered(exchange: Exchange, response: Any) -> Any:
     if response.ok:
         kind = response.headers.get("content-type", "")
         tap_content(response, exchange, events=any(name in kind for name in _STREAMS))
+    else:
+        exchange.refused()
     return response
 
 

@@ -36,13 +36,16 @@ class Exchange:
         request: Returns the request in OpenAI's shape, for the estimate where the provider says nothing.
     """
 
-    __slots__ = ("_call", "_hold", "_lost", "_over", "_request", "_scope", "labels", "leave")
+    __slots__ = ("_call", "_hold", "_lost", "_over", "_request", "_scope", "labels", "leave", "operation")
 
     def __init__(
         self, operation: str, model: Any, provider: str | None, request: Callable[[], Mapping[str, Any]]
     ) -> None:
+        self.operation = operation
+        """What the API does; the label says what it is done for."""
+        self._call = call = open_call()
         self.labels: dict[str, Any] = {
-            "operation": operation,
+            "operation": operation if call is None else call.purpose(operation),
             "provider": provider,
             "model": model if isinstance(model, str) else None,
         }
@@ -52,7 +55,6 @@ class Exchange:
         self._lost: BaseException | None = None
         self.leave: Callable[[], None] | None = None
         """Ends the exchange with what has come so far; for a stream whose reader is gone and that nobody closes."""
-        self._call = call = open_call()
         if call is not None:
             call.observed = True
             call.exchanges.append(self)
@@ -63,12 +65,6 @@ class Exchange:
         if quota is not None:
             labels = call.labels if call is not None and call.records else self.labels
             self._hold = quota.admit(self._scope, labels, request, call and call.hand_over())
-
-    @property
-    def operation(self) -> str:
-        """What is asked for."""
-        operation: str = self.labels["operation"]
-        return operation
 
     def over(self, usage: Usage | None, delivered: str | None = None, *, whole: bool = True) -> None:
         """Record the answer. Only the first word counts; a later one is ignored.
@@ -113,7 +109,13 @@ class Exchange:
             if may_be_billed(exc):
                 self._lost = exc
                 self.lost()
-            elif self._hold is not None:
+            else:
+                self.refused()
+
+    def refused(self) -> None:
+        """Learn that an attempt was not served, and so is not billed."""
+        with guard("giving back what was reserved"):
+            if self._hold is not None:
                 self._hold.release()
                 self._hold = self._hold.bare()  # for the attempt that may follow
 

@@ -10,6 +10,7 @@ import functools
 import inspect
 import sys
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from ragmeter.meter import guard, logger
 from ragmeter.observe.exchange import Exchange, under_way
@@ -50,12 +51,12 @@ class Sent:
             return
         body = options.json_data if isinstance(options.json_data, dict) else {}
         self.events = body.get("stream") is True
-        url = getattr(client, "base_url", None) or client._base_url
-        provider = provider_of(url.host, self.PROVIDERS)
+        url = str(getattr(client, "base_url", None) or client._base_url)
+        provider = provider_of(urlsplit(url).hostname, self.PROVIDERS)
         self.exchange = Exchange(
             self.OPERATIONS[ending], body.get("model"), provider, lambda: self.in_openai_shape(body)
         )
-        self.prepare(str(url), path, body)
+        self.prepare(url, path, body)
 
     def in_openai_shape(self, body: dict[str, Any]) -> Mapping[str, Any]:
         """Return the body in OpenAI's shape."""

@@ -156,9 +156,18 @@ class Pieces:
     def failed(self, exc: BaseException) -> None:
         """Learn of an error of the SDK; before the first piece it is one of the request."""
         if not self._some:
-            self._refused = True
-            self.exchange.leave = None
+            self._given_up()
             self.exchange.failed(exc)
+
+    def refused(self) -> None:
+        """Learn that the first piece is a refusal."""
+        if not self._some:
+            self._given_up()
+            self.exchange.refused()
+
+    def _given_up(self) -> None:
+        self._refused = True
+        self.exchange.leave = None
 
     def ended(self) -> None:
         """Learn that there are no more pieces."""

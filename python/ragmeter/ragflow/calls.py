@@ -37,6 +37,9 @@ OPERATIONS = {
 }
 """Method of `LLMBundle`: what it does."""
 
+_SEEING = frozenset({"image2text", "vision"})
+"""Types of models that see, in RAGFlow's words of then and now; a chat with one of them is about images."""
+
 
 def usage_from_response(resp: Any) -> dict[str, int]:
     """Do what `names.usage_from_response` does, and let the call that is running here look at the answer."""
@@ -71,12 +74,15 @@ class BundleCall(OpenCall):
         generations: Its observations in Langfuse, if there are any.
     """
 
-    __slots__ = ("_answers", "_args", "_guess", "_kwargs", "_last", "_lock", "generations", "last_usage", "reported")
+    __slots__ = (
+        "_answers", "_args", "_chats", "_guess", "_kwargs", "_last", "_lock", "generations", "last_usage", "reported",
+    )  # fmt: skip
 
     last_usage: dict[int, Any]
     reported: int | None
     generations: Any
     _args: tuple[Any, ...]
+    _chats: bool
     _kwargs: Mapping[str, Any]
     _guess: Usage | None
     _answers: dict[Any, Usage]
@@ -91,19 +97,26 @@ class BundleCall(OpenCall):
         tenant = getattr(bundle, "tenant_id", None)
         labels = {"tenant": tenant, **owner}
         provider = config.get("llm_factory")
+        chats = OPERATIONS[method] == "chat"
         call = super().__new__(
             cls,
             Scope(None, around, **{name: label for name, label in labels.items() if label and name not in known}),
-            operation=OPERATIONS[method],
+            operation="image2text" if chats and config.get("model_type") in _SEEING else OPERATIONS[method],
             model=config.get("llm_name"),
             provider=provider.lower() if isinstance(provider, str) else None,
         )
+        call._chats = chats
         call.last_usage = {}
         call.reported = call.generations = call._guess = call._last = None
         call._args, call._kwargs = args, kwargs
         call._answers = {}
         call._lock = threading.Lock()
         return call
+
+    def purpose(self, operation: str) -> str:
+        """Return what the bundle does; models that see or hear are asked by chats."""
+        purpose: str = self.labels["operation"]
+        return purpose if operation == "chat" else operation
 
     def look(self, resp: Any) -> None:
         """Take the usage of an answer, or of a chunk: the newest of a stream replaces those before it."""
@@ -159,7 +172,7 @@ class BundleCall(OpenCall):
 
     def _estimate(self, delivered: str | None, used: Any) -> Usage | None:
         operation = self.labels["operation"]
-        if operation == "chat":
+        if self._chats:
             if delivered is not None and delivered.startswith("**ERROR**"):
                 return None  # RAGFlow's text for a request that failed
             system, history = (*self._args, None, None)[:2]

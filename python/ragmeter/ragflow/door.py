@@ -34,7 +34,7 @@ def install(*, runs: bool = False, **options: Any) -> None:
 
     Args:
         runs: Make every run of an agent a ragmeter run, with its tenant, user and session and the canvas id as its
-            name, and see to it that no call escapes it. Also observes the OpenAI SDK.
+            name, and see to it that no call escapes it. Also observes every SDK that has an observer.
         **options: `keep_calls`: how many calls each run keeps one by one. `on_run`: a function that is called with the
             `Run` when it ends.
 

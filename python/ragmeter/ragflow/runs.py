@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 import inspect
 import sys
 from typing import TYPE_CHECKING, Any
 
 from ragmeter import arrival
-from ragmeter.observe import instrument, instrumented, uninstrument
+from ragmeter.observe import awaited, instrument, instrumented, uninstrument
 from ragmeter.ragflow import calls, threads
 from ragmeter.ragflow.bundle import install_bundle, install_model
 from ragmeter.ragflow.canvas import install_canvas
@@ -52,7 +51,7 @@ FUNCTIONS: dict[str, Callable[[Any], Any]] = {
 
 _replaced = Hooks()
 _observed: set[str] = set()
-"""SDKs that nobody observed before."""
+"""SDKs that nobody observed, or waited for, before."""
 _canvas_hook: list[Callable[[ModuleType], object]] = []
 
 
@@ -112,10 +111,9 @@ def install(*, keep_calls: int = 0, on_run: Callable[[Any], object] | None = Non
         install_canvas(_replaced, module.Canvas, keep_calls=keep_calls, on_run=on_run)
 
     threads.install(_replaced)
-    before = instrumented()
-    if importlib.util.find_spec("openai") is not None:
-        instrument("openai")
-    _observed.update(instrumented() - before)
+    before = instrumented() | awaited()
+    instrument()  # whatever SDK RAGFlow's models call
+    _observed.update((instrumented() | awaited()) - before)
     _canvas_hook.append(canvas)
     arrival.when_imported("agent.canvas", canvas)
     for name, hook in _HOOKS.items():

@@ -106,7 +106,10 @@ class Desk:
         if at.dialect is None:
             return answer(request, request_id, at, body)
         try:
-            return answer(request, request_id, at, at.dialect.read(request.path, body))
+            asked = at.dialect.read(request.path, body)
+            if at.dialect.streams(request.headers):
+                asked["stream"] = True
+            return answer(request, request_id, at, asked)
         except RefusedError as refusal:
             refusal.headers, refusal.body = at.dialect.refuse(refusal)
             raise

@@ -14,10 +14,15 @@ class Bill(NamedTuple):
 
 
 class Provider:
-    """Asks for the tool `look` in the first `rounds` rounds of a request that brings tools, twice in each."""
+    """Asks for the tool `look` in the first `rounds` rounds of a request that brings tools, twice in each.
+
+    Attributes:
+        silent: It says nothing of usage.
+        thoughts: Tokens of each answer that stand in its total only, as Gemini's thoughts do.
+    """
 
     def __init__(self):
-        self.rounds, self.bills = 2, []
+        self.rounds, self.bills, self.silent, self.thoughts = 2, [], False, 0
 
     def __enter__(self):
         outer = self
@@ -63,20 +68,21 @@ class Provider:
             function = {"name": "look", "arguments": json.dumps({"at": rounds})}
             calls = [{"index": i, "id": f"c{rounds}{i}", "type": "function", "function": function} for i in range(2)]
             said = {"role": "assistant", "content": None, "tool_calls": calls}
-        bill = Bill(len(json.dumps(request["messages"])) // 4, 7 + rounds)
+        bill = Bill(len(json.dumps(request["messages"])) // 4, 7 + rounds + self.thoughts)
         usage = self._bill(bill, "prompt_tokens", "completion_tokens") | {"total_tokens": sum(bill)}
+        usage["completion_tokens"] -= self.thoughts
         answer = {"id": f"a{len(self.bills)}", "created": 1, "model": request["model"]}
         end = "tool_calls" if said["tool_calls"] else "stop"
         if not request.get("stream"):
             choices = [{"index": 0, "message": said, "finish_reason": end}]
-            answer |= {"object": "chat.completion", "choices": choices, "usage": usage}
+            answer |= {"object": "chat.completion", "choices": choices} | ({} if self.silent else {"usage": usage})
             return "application/json", json.dumps(answer).encode()
         answer["object"] = "chat.completion.chunk"
         chunks = [
             answer | {"choices": [{"index": 0, "delta": said, "finish_reason": None}]},
             answer | {"choices": [{"index": 0, "delta": {}, "finish_reason": end}]},
         ]
-        if (request.get("stream_options") or {}).get("include_usage"):
+        if (request.get("stream_options") or {}).get("include_usage") and not self.silent:
             chunks.append(answer | {"choices": [], "usage": usage})
         events = [f"data: {json.dumps(chunk)}\n\n" for chunk in chunks]
         return "text/event-stream", "".join([*events, "data: [DONE]\n\n"]).encode()

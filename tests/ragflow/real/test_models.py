@@ -98,6 +98,53 @@ async def test_d4_a_stream_that_says_nothing_is_estimated_with_its_prompt(kit):
     assert abs(call.usage.output_tokens - (bill.completion_tokens - bill.reasoning_tokens)) <= 8
 
 
+@pytest.mark.parametrize("ask", [chat, stream])
+async def test_d4_rounds_of_tools_that_say_nothing_are_estimated(tooled, monkeypatch, ask):
+    tooled.server.silent = True
+
+    async def work(**kwargs):
+        await ask(with_tools(tooled))
+
+    await tooled.inside_a_run(monkeypatch, work)
+    calls, bills = tooled.runs[0].calls_list(), tooled.server.bills
+    assert [call.usage.origin for call in calls] == ["estimated"] * len(bills) == ["estimated"] * 3
+    for call, bill in zip(calls, bills, strict=True):
+        assert bill.prompt_tokens / 3 < call.usage.input_tokens < bill.prompt_tokens * 3
+    wishes = [call.usage.output_tokens for call in calls[:2]]
+    assert min(wishes) > 0, "what a tool is asked is written by the model"
+
+
+@pytest.mark.parametrize("ask", [chat, stream])
+async def test_d8_a_total_that_is_more_than_its_parts(tooled, monkeypatch, ask):
+    tooled.server.thoughts = 50
+
+    async def work(**kwargs):
+        await ask(with_tools(tooled))
+
+    tooled.assert_exact(await tooled.inside_a_run(monkeypatch, work))
+
+
+@pytest.mark.parametrize("ask", [chat, stream])
+async def test_d16_an_answer_with_null_usage_is_an_answer(kit, monkeypatch, ask):
+    kit.server.faults.add(Fault.NULL_USAGE, times=None)
+
+    async def work(**kwargs):
+        assert "**ERROR**" not in "".join(await ask(kit.bundle()))
+
+    await kit.inside_a_run(monkeypatch, work)
+    (call,), (bill,) = kit.runs[0].calls_list(), kit.server.bills
+    assert call.usage.origin == "estimated"
+    assert abs(call.usage.input_tokens - bill.prompt_tokens) <= 8
+
+
+def test_d17_special_tokens_are_text_in_every_module(kit):
+    """RAGFlow's modules hold the functions under their own names."""
+    text = "<|endoftext|> Marley was dead. <|fim_prefix|>"
+    for module in (kit.real.chat_model, importlib.import_module("rag.llm.embedding_model")):
+        assert module.num_tokens_from_string(text) > 5
+    assert importlib.import_module("rag.llm.embedding_model").truncate(text, 3) in text
+
+
 async def test_d9_a_stream_that_is_cut_and_asked_for_again(kit, monkeypatch):
     """RAGFlow tries again only what it takes for a rate limit or for a fault of the server (D20)."""
     kit.server.faults.script(Fault.CUT)

@@ -37,6 +37,10 @@ class Dialect:
         """The request in OpenAI's shape."""
         return body
 
+    def streams(self, headers: Mapping[str, str]) -> bool:  # noqa: ARG002
+        """Whether the headers of a request ask for a stream, where its body does not say."""
+        return False
+
     def plain(self, call: Call, made: Generation) -> Any:
         """The body of an answer in one piece."""
         raise NotImplementedError

@@ -1,0 +1,28 @@
+"""Observer of the `zai` SDK (`zai-sdk` 0.2), which follows `zhipuai`: chat and embeddings, plain and streamed.
+
+Its client was made after one of Stainless's and retries in a place of its own. Streams say their usage unasked.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ragmeter.observe.stainless import Sent
+from ragmeter.observe.stainless import plan as plan_clients
+
+if TYPE_CHECKING:
+    from ragmeter.observe.patch import Patches
+
+__all__ = ["plan"]
+
+
+def plan() -> Patches:
+    """Plan to observe the SDK."""
+    from zai.core._http_client import HttpClient
+
+    return plan_clients(_Sent, HttpClient)
+
+
+class _Sent(Sent):
+    OPERATIONS = {"/chat/completions": "chat", "/embeddings": "embeddings"}  # noqa: RUF012 - read only
+    PROVIDERS = {"api.z.ai": "zhipu", "open.bigmodel.cn": "zhipu"}  # noqa: RUF012
