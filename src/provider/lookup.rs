@@ -50,10 +50,10 @@ impl Place {
         BELOW.get(self as usize).copied().unwrap_or_default()
     }
 
+    /// Every name, wherever it means something.
     #[cfg(feature = "python")]
-    /// Every name that means something here.
-    pub(crate) fn members(self) -> impl Iterator<Item = &'static Row> {
-        ROWS.iter().filter(move |row| row.place == self)
+    pub(crate) fn rows() -> &'static [Row] {
+        &ROWS
     }
 }
 

@@ -6,6 +6,7 @@ mod extract;
 mod ledger;
 mod listening;
 mod meter;
+mod names;
 mod patch;
 mod payload;
 mod quota;
