@@ -4,7 +4,7 @@
 //! Between two pieces the scanner remembers where it is and at most one token, never the document. A document is an
 //! object; the brackets and commas of an array around documents are passed over.
 
-use memchr::{memchr2, memchr3};
+use memchr::{memchr, memchr2, memchr3};
 
 use super::facts::Facts;
 use super::number::Number;
@@ -546,23 +546,19 @@ impl Scanner {
 
     /// Position behind the quote that ends a text.
     #[inline]
-    fn end_of_text(&mut self, bytes: &[u8], mut at: usize) -> Option<usize> {
-        if self.escape {
-            self.escape = false;
-            at += 1;
-        }
-        loop {
-            let rest = bytes.get(at..)?;
-            at += find_quote(rest)?;
-            if bytes.get(at) == Some(&b'"') {
-                return Some(at + 1);
+    fn end_of_text(&mut self, bytes: &[u8], at: usize) -> Option<usize> {
+        let start = at + usize::from(std::mem::take(&mut self.escape));
+        let mut at = start;
+        // Texts have many more escapes than quotes in them, so only quotes are looked for and then looked behind.
+        while let Some(quote) = bytes.get(at..).and_then(find_quote) {
+            let end = at + quote;
+            if !is_escaped(bytes.get(start..end).unwrap_or_default()) {
+                return Some(end + 1);
             }
-            if at + 1 == bytes.len() {
-                self.escape = true;
-                return None;
-            }
-            at += 2;
+            at = end + 1;
         }
+        self.escape = is_escaped(bytes.get(start..).unwrap_or_default());
+        None
     }
 
     /// Position behind the bracket that ends what is skipped. Only brackets of its own sort are counted.
@@ -663,34 +659,48 @@ fn digits(bytes: &[u8], at: usize) -> Option<(u64, usize)> {
 /// Position of the quote that ends a text without escapes; `None` if it has some or is cut.
 #[inline]
 fn find_plain(bytes: &[u8], at: usize) -> Option<usize> {
-    let end = at + find_quote(bytes.get(at..)?)?;
+    let rest = bytes.get(at..)?;
+    // Names and short texts end before a search has set itself up.
+    let (words, _) = rest.as_chunks::<8>();
+    for (number, word) in words.iter().take(4).enumerate() {
+        let word = u64::from_le_bytes(*word);
+        let found = bytes_like(word, b'"') | bytes_like(word, b'\\');
+        if found != 0 {
+            let end = at + number * 8 + found.trailing_zeros() as usize / 8;
+            return (bytes.get(end) == Some(&b'"')).then_some(end);
+        }
+    }
+    let read = words.len().min(4) * 8;
+    let end = at + read + memchr2(b'"', b'\\', rest.get(read..)?)?;
     (bytes.get(end) == Some(&b'"')).then_some(end)
 }
 
-/// The lowest set bit marks the first byte of `word` that is a quote or a backslash; 0 if there is none.
+/// The lowest set bit marks the first byte of `word` that is `byte`; 0 if there is none.
 #[inline]
-fn quotes(word: u64) -> u64 {
+fn bytes_like(word: u64, byte: u8) -> u64 {
     const ONES: u64 = 0x0101_0101_0101_0101;
-    let zeros = |word: u64| word.wrapping_sub(ONES) & !word;
-    (zeros(word ^ (ONES * 0x22)) | zeros(word ^ (ONES * 0x5c))) & (ONES * 0x80)
+    let zero = word ^ (ONES * u64::from(byte));
+    zero.wrapping_sub(ONES) & !zero & (ONES * 0x80)
 }
 
-/// Position of the first quote or backslash.
+/// Position of the first quote.
 #[inline]
 fn find_quote(bytes: &[u8]) -> Option<usize> {
-    // Names and short texts end before a search has set itself up.
-    let (words, rest) = bytes.as_chunks::<8>();
-    for (at, word) in words.iter().take(4).enumerate() {
-        let found = quotes(u64::from_le_bytes(*word));
+    let (words, _) = bytes.as_chunks::<8>();
+    for (number, word) in words.iter().take(2).enumerate() {
+        let found = bytes_like(u64::from_le_bytes(*word), b'"');
         if found != 0 {
-            return Some(at * 8 + found.trailing_zeros() as usize / 8);
+            return Some(number * 8 + found.trailing_zeros() as usize / 8);
         }
     }
-    if let Some(long) = bytes.get(32..) {
-        return memchr2(b'"', b'\\', long).map(|at| at + 32);
-    }
-    let found = rest.iter().position(|byte| matches!(byte, b'"' | b'\\'))?;
-    Some(words.len() * 8 + found)
+    let read = words.len().min(2) * 8;
+    memchr(b'"', bytes.get(read..)?).map(|at| read + at)
+}
+
+/// Whether what follows `text` is escaped; `text` begins unescaped.
+#[inline]
+fn is_escaped(text: &[u8]) -> bool {
+    text.last() == Some(&b'\\') && text.iter().rev().take_while(|byte| **byte == b'\\').count() % 2 == 1
 }
 
 /// Position of the byte that ends a number or a word; that byte does not belong to it.
