@@ -389,7 +389,7 @@ impl Facts {
     }
 
     /// Forgets everything.
-    pub(super) fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.known = 0;
         (self.malformed, self.truncated, self.done, self.byok) = (false, false, false, false);
         (self.of_choice, self.embeds, self.choice) = (false, false, None);

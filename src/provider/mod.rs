@@ -67,6 +67,9 @@ pub struct Hints<'a> {
     pub provider: Option<&'a str>,
     /// API of the provider: `chat`, `embeddings`, `rerank`, …
     pub api: Option<&'a str>,
+    /// Whether the answer is a stream: if not, one JSON document is read and nothing else; if so, JSON may also stand
+    /// on lines of its own between events and comments. Without it the first byte decides.
+    pub stream: Option<bool>,
 }
 
 impl Hints<'_> {
@@ -110,16 +113,7 @@ pub(crate) fn says_usage(facts: &Facts) -> bool {
 
 /// The usage that `facts` amount to; `None` if they say nothing of it.
 pub(crate) fn usage(facts: &Facts, hints: &Hints<'_>) -> Option<Usage> {
-    let mut others = Vec::new();
-    let usage = counted(facts, hints, &mut others)?;
-    Some(usage.with_about(About {
-        provider: hints.provider_name().map(Box::from),
-        model: facts.model.clone(),
-        response_id: facts.id.clone().or_else(|| facts.request_id.clone()),
-        service_tier: facts.tier.clone(),
-        cost: facts.cost().map(|cost| cost.to_string().into_boxed_str()),
-        others,
-    }))
+    usage_of(&mut facts.clone(), hints)
 }
 
 /// The same, of facts that nobody needs afterwards.
@@ -127,15 +121,16 @@ pub(crate) fn usage(facts: &Facts, hints: &Hints<'_>) -> Option<Usage> {
 pub(crate) fn usage_of(facts: &mut Facts, hints: &Hints<'_>) -> Option<Usage> {
     facts.complete();
     let mut others = Vec::new();
-    let usage = counted(facts, hints, &mut others)?;
-    Some(usage.with_about(About {
+    let mut usage = counted(facts, hints, &mut others)?;
+    usage.set_about(About {
         provider: hints.provider_name().map(Box::from),
         model: facts.model.take(),
         response_id: facts.id.take().or_else(|| facts.request_id.take()),
         service_tier: facts.tier.take(),
         cost: facts.cost().map(|cost| cost.to_string().into_boxed_str()),
         others,
-    }))
+    });
+    Some(usage)
 }
 
 #[inline]
