@@ -1,7 +1,8 @@
 //! Lookup: the rows of `words` as one hash table, made when the crate is compiled.
 
+use super::place::{Means, Place, Row};
 use super::slot::Slots;
-use super::words::{LISTED, Means, Place, Row};
+use super::words::LISTED;
 
 /// Number of rows.
 const ROWS_LEN: usize = LISTED.len();

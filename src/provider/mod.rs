@@ -1,11 +1,11 @@
 //! Provider: what a provider says, turned into [`Usage`].
 //!
-//! A [`Payload`] (JSON text, a Python object) tells its members to a [`Reader`]; the reader knows every name that
-//! means something ([`words`]) and keeps the numbers as [`Facts`]; a [`rule::Dialect`], one small table a family of
-//! providers, says how they add up. To add a dialect: its names to `words.rs`, its table beside the others, the table
-//! to [`DIALECTS`]; `docs/providers.md` walks through it.
+//! JSON text ([`json`]) and Python objects (`py/payload.rs`) tell their members to [`Facts`], which keep the numbers;
+//! [`words`] knows every name that means something; a [`rule::Dialect`], one small table a family of providers, says
+//! how the numbers add up. To add a dialect: its names to `words.rs`, its table beside the others, the table to
+//! [`DIALECTS`]; `docs/providers.md` walks through it.
 //!
-//! Not here: how a stream is cut into events (`stream.rs`).
+//! Not here: how a stream is cut into events (`stream/`).
 
 mod anthropic;
 mod cohere;
@@ -13,10 +13,12 @@ mod decimal;
 mod facts;
 mod fold;
 mod gemini;
+mod item;
 pub(crate) mod json;
 mod lookup;
 mod number;
 mod openai;
+mod place;
 mod plain;
 mod rule;
 mod slot;
@@ -30,9 +32,9 @@ pub(crate) use text::Collector;
 #[cfg(feature = "python")]
 pub(crate) use {
     number::Number,
+    place::{Means, Place},
     slot::Note,
     text::unwrap_base64,
-    words::{Means, Place},
 };
 
 #[cfg(not(feature = "python"))]

@@ -10,9 +10,9 @@ mod token;
 
 use super::facts::Facts;
 use super::number::Number;
+use super::place::{Means, Place};
 use super::slot::Note;
 use super::text::{Collector, Unwrapper};
-use super::words::{Means, Place};
 use find::end_of_scalar;
 use token::{MOST_TOKEN, hear_scalar, name_means};
 

@@ -3,8 +3,8 @@
 use super::find::{blank, digits, end_of_scalar, find_plain};
 use super::{Scanner, State};
 use crate::provider::facts::Facts;
+use crate::provider::place::Means;
 use crate::provider::text::Collector;
-use crate::provider::words::Means;
 
 impl Scanner {
     /// Reads members of objects as long as their tokens are whole and plain; what is not is left to the states. Says

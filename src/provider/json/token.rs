@@ -6,9 +6,9 @@ use super::find::{end_of_scalar, find_quote, is_escaped};
 use super::{Scanner, State};
 use crate::provider::facts::Facts;
 use crate::provider::number::Number;
+use crate::provider::place::{Means, Place};
 use crate::provider::slot::Note;
 use crate::provider::text::{self, Collector};
-use crate::provider::words::{Means, Place};
 
 /// How many bytes of a name, number or short text are kept when a piece ends inside it.
 pub(super) const MOST_TOKEN: usize = 4096;
