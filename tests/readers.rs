@@ -224,6 +224,15 @@ fn what_is_broken_is_flagged_and_the_rest_is_read() {
 }
 
 #[test]
+fn white_space_is_what_json_says() {
+    let body = BODIES[0].0;
+    let [blank, other] = ["\r\n\t ", "\x0c"].map(|behind| format!("{body}{behind}"));
+    assert_eq!(read(&blank), read(body));
+    let other = read(&other).unwrap();
+    assert_eq!((counts(Some(&other)), other.flags.has(Flag::Malformed)), (BODIES[0].1, true));
+}
+
+#[test]
 fn nothing_is_made_of_nothing() {
     for text in
         ["", " ", "null", "[]", "{}", "12", "\"usage\"", "<html>", "data: [DONE]\n\n", "{\"usage\":{}}", "\0\0\0"]

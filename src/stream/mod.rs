@@ -13,7 +13,7 @@ mod sse;
 pub use filter::StreamFilter;
 
 use crate::health::{HEALTH, Reason};
-use crate::provider::json::{Fed, Scanner};
+use crate::provider::json::{self, Fed, Scanner};
 use crate::provider::{Collector, Facts, Fold, Hints};
 use crate::usage::Usage;
 
@@ -298,7 +298,7 @@ fn read_one(reader: &mut Reader, mut bytes: &[u8], hints: &Hints<'_>, format: Fo
             }
         }
     }
-    if bytes.trim_ascii_start().is_empty() {
+    if json::blank(bytes, 0) == bytes.len() {
         return Format::Behind;
     }
     reader.damaged();
@@ -324,6 +324,5 @@ fn read_body(bytes: &[u8], facts: &mut Facts) -> bool {
     }
     let (mut scanner, mut text) = (Scanner::default(), Collector::default());
     let Fed::Document(read) = scanner.feed(bytes, facts, &mut text) else { return false };
-    let alone = bytes.get(read..).unwrap_or_default().trim_ascii_start().is_empty();
-    alone && facts.is_plain()
+    json::blank(bytes, read) == bytes.len() && facts.is_plain()
 }

@@ -4,7 +4,7 @@ use memchr::{memchr, memchr2};
 
 /// Position behind white space.
 #[inline]
-pub(super) fn blank(bytes: &[u8], mut at: usize) -> usize {
+pub(crate) fn blank(bytes: &[u8], mut at: usize) -> usize {
     while matches!(bytes.get(at), Some(b' ' | b'\n' | b'\r' | b'\t')) {
         at += 1;
     }

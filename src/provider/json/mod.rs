@@ -13,6 +13,7 @@ use super::number::Number;
 use super::place::{Means, Place};
 use super::slot::Note;
 use super::text::{Collector, Unwrapper};
+pub(crate) use find::blank;
 use find::end_of_scalar;
 use token::{MOST_TOKEN, hear_scalar, name_means};
 
