@@ -7,6 +7,7 @@ semantics. Run with `make bench`.
 import json
 import resource
 import sys
+import time
 import timeit
 
 import ragmeter
@@ -122,6 +123,23 @@ def row(title, ours, theirs, bar):
     print(f"{title:56} {mine * 1e9:12.0f} ns {peer * 1e9:12.0f} ns {peer / mine:9.1f} x   {bar}")
 
 
+def long_stream(event, size, total=2**30):
+    """A stream of `total` bytes in pieces of at most `size`, the usage in its last event: time and memory."""
+    block = event * 4096
+    pieces = [block[at : at + size] for at in range(0, len(block), size)]
+    stream = ragmeter.UsageStream()
+    feed = stream.feed
+    before, started = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_counter()
+    for _ in range(-(-total // len(block))):
+        for piece in pieces:
+            feed(piece)
+    feed(b'data: {"choices": [], "usage": {"prompt_tokens": 12, "completion_tokens": 3, "total_tokens": 15}}\n\n')
+    took, grown = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    usage = stream.finish()
+    said = "the usage is right" if (usage.total_tokens, usage.flags) == (15, []) else f"WRONG: {usage!r}"
+    print(f"{total / 2**20:.0f} MiB in pieces of {size} bytes: {took:.0f} s, memory grew by {grown} KiB, {said}")
+
+
 def main():
     extract = ragmeter.extract_usage
     print(f"{'':56} {'ragmeter':>15} {'peer':>15} {'ratio':>11}   bar")
@@ -205,14 +223,8 @@ def main():
     ours, theirs = (f"{len(many) / seconds / 1e6:10.0f} MB/s" for seconds in (mine, peer))
     print(f"{'64-KiB pieces of a stream : bytes.count':56} {ours} {theirs} {peer / mine:9.2f} x   0.1 x")
 
-    for size, total in ((7, 2**24), (65536, 2**30)):
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        stream, small = ragmeter.UsageStream(), [many[at : at + size] for at in range(0, 7 * 65536, size)]
-        for _ in range(total // (7 * 65536)):
-            for piece in small:
-                stream.feed(piece)
-        grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-        print(f"{total / 2**20:.0f} MiB in pieces of {size} bytes: memory grew by {grown} KiB")
+    for size in (7, 64, 1024, 65536):
+        long_stream(event, size)
 
 
 if __name__ == "__main__":

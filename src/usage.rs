@@ -274,6 +274,7 @@ pub struct Usage {
 
 impl Usage {
     /// A Usage of these counts, with the rules between units enforced.
+    #[inline]
     pub fn new(mut counts: Counts, origin: Origin) -> Self {
         let flags = counts.settle();
         Self { counts, origin, flags, about: None }
@@ -287,8 +288,14 @@ impl Usage {
     /// The same with what else the provider said.
     #[must_use]
     pub fn with_about(mut self, about: About) -> Self {
-        self.about = (about != About::default()).then(|| Box::new(about));
+        self.set_about(about);
         self
+    }
+
+    /// Says what else the provider said.
+    #[inline]
+    pub(crate) fn set_about(&mut self, about: About) {
+        self.about = (about != About::default()).then(|| Box::new(about));
     }
 
     /// The count of `unit`, if it is known.

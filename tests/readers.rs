@@ -49,6 +49,59 @@ fn amazon_frames_carry_json_or_base64() {
 }
 
 #[test]
+fn a_damaged_frame_counts_nothing_and_the_others_count() {
+    let usage = |input: u64| format!("{{\"usage\":{{\"inputTokens\":{input},\"outputTokens\":1}}}}");
+    let frames = [1, 2, 3].map(|input| amazon(&[usage(input).as_str()]));
+    let whole = frames.concat();
+    assert_eq!(counts(read(&whole).as_ref())[..2], [3, 1]);
+    let last = frames[0].len() + frames[1].len();
+    // The length, its checksum, the headers, the payload, the checksum of all.
+    for place in [0, 2, 9, 14, 60, frames[2].len() - 1] {
+        let mut damaged = whole.clone();
+        damaged[last + place] ^= 0x11;
+        let usage = read(&damaged).unwrap();
+        assert_eq!(counts(Some(&usage))[..2], [2, 1], "{place}");
+        assert!(usage.flags.has(Flag::Malformed), "{place}");
+        for size in 1..40 {
+            assert_eq!(in_pieces(&damaged, size).as_ref(), Some(&usage), "{place}, {size}");
+        }
+        let mut middle = whole.clone();
+        middle[frames[0].len() + place] ^= 0x11;
+        let usage = read(&middle).unwrap();
+        assert_eq!(counts(Some(&usage))[..2], [3, 1], "{place}");
+        assert!(usage.flags.has(Flag::Malformed), "{place}");
+    }
+    let cut = read(&whole[..whole.len() - 2]).unwrap();
+    assert!(cut.flags.has(Flag::Truncated) && !cut.flags.has(Flag::Malformed));
+}
+
+#[test]
+fn who_knows_whether_it_is_a_stream_may_say_so() {
+    let read = |text: &str, stream: bool| {
+        let hints = Hints { stream: Some(stream), ..Hints::default() };
+        let whole = read_usage(text.as_bytes(), &hints);
+        for size in 1..20 {
+            let mut reader = UsageStream::new(hints);
+            text.as_bytes().chunks(size).for_each(|piece| reader.feed(piece));
+            assert_eq!(reader.finish(), whole, "{size}: {text}");
+        }
+        whole
+    };
+    let (one, two) = ("{\"prompt_eval_count\":1,\"eval_count\":1}", "{\"prompt_eval_count\":2,\"eval_count\":2}");
+    let lines = format!("{one}\n{two}\n");
+    assert_eq!(counts(read(&lines, true).as_ref())[..2], [2, 2]);
+    let body = read(&lines, false).unwrap();
+    assert_eq!(counts(Some(&body))[..2], [1, 1]);
+    assert!(body.flags.has(Flag::Malformed));
+    assert_eq!(read(&format!(" {one}\r\n"), false), read(one, true));
+
+    let events = format!(": keep-alive\n\ndata: {one}\n\n");
+    assert_eq!((read(&events, false), counts(read(&events, true).as_ref())[0]), (None, 1));
+    let mixed = format!(": keep-alive\n\n{one}\n: keep-alive\n{two}\n");
+    assert_eq!((self::read(&mixed), counts(read(&mixed, true).as_ref())[0]), (None, 2));
+}
+
+#[test]
 fn what_stands_beside_the_counts_is_kept() {
     let usage = read(BODIES[7].0).unwrap();
     let [advisor] = &usage.about().unwrap().others[..] else { panic!("{usage:?}") };
@@ -98,7 +151,7 @@ fn the_providers_total_decides_what_is_added() {
 fn hints_name_the_provider_and_settle_what_shape_leaves_open() {
     let body =
         br#"{"usage":{"prompt_tokens":10,"completion_tokens":4,"completion_tokens_details":{"reasoning_tokens":6}}}"#;
-    let hinted = read_usage(body, &Hints { provider: Some("xai"), api: None }).unwrap();
+    let hinted = read_usage(body, &Hints { provider: Some("xai"), ..Hints::default() }).unwrap();
     assert_eq!(hinted.get(Unit::Output), Some(10));
     assert_eq!(hinted.about().unwrap().provider.as_deref(), Some("x_ai"));
     assert_eq!(read(body).unwrap().get(Unit::Output), Some(4));
@@ -168,6 +221,15 @@ fn what_is_broken_is_flagged_and_the_rest_is_read() {
     assert_eq!(counts(read(lines).as_ref())[..2], [2, 3]);
     let events = "data: {oops\n\ndata: {\"usage\":{\"prompt_tokens\":2,\"completion_tokens\":3}}\n\n";
     assert_eq!(counts(read(events).as_ref())[..2], [2, 3]);
+}
+
+#[test]
+fn white_space_is_what_json_says() {
+    let body = BODIES[0].0;
+    let [blank, other] = ["\r\n\t ", "\x0c"].map(|behind| format!("{body}{behind}"));
+    assert_eq!(read(&blank), read(body));
+    let other = read(&other).unwrap();
+    assert_eq!((counts(Some(&other)), other.flags.has(Flag::Malformed)), (BODIES[0].1, true));
 }
 
 #[test]

@@ -83,7 +83,9 @@ def extract_usage(
             server-sent events, JSON lines, a JSON array, or an AWS event stream.
         provider: Who answered (`openai`, `anthropic`, `google`, …). Without it shape and arithmetic decide.
         api: Which of the provider's APIs answered (`chat`, `embeddings`, …).
-        stream: Accepted for symmetry; the content tells whether it is a stream.
+        stream: Whether bytes or text are a stream. `False`: one JSON document; what stands behind it is not read and
+            flagged `malformed`. `True`: JSON may also stand on lines of its own between events and comments. Without
+            it the first byte decides.
         headers: Headers of the answer; read where they carry counts and the body does not (Amazon Bedrock).
 
     Returns:

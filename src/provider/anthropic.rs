@@ -2,7 +2,8 @@
 //!
 //! Source: anthropic 2.12 `Usage`, `BetaIterationsUsage`; botocore `TokenUsage`; read 2026-11-22.
 
-use super::facts::{Facts, Label};
+use super::facts::Facts;
+use super::item::Label;
 use super::rule::{Beside, Dialect, Side, unit};
 use super::slot::{Slot, Slots};
 use crate::unit::Unit;

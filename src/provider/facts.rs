@@ -1,9 +1,10 @@
 //! Facts: everything one body or one event of a stream says, in the provider's own terms.
 
 use super::decimal::Decimal;
+use super::item::{Iteration, Label};
 use super::number::Number;
+use super::place::Place;
 use super::slot::{Note, Slot, Slots};
-use super::words::Place;
 
 /// What kind of body or event this is, as far as the rules must know.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -19,79 +20,6 @@ pub(crate) enum Kind {
     Transcribed,
     /// The answer has ended, completely or not.
     Ended,
-}
-
-/// Usage inside an answer that is not plainly part of its totals (Anthropic's iterations).
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Iteration {
-    pub(super) label: Label,
-    pub(super) model: Option<Box<str>>,
-    pub(super) input: Option<u64>,
-    pub(super) output: Option<u64>,
-    pub(super) cache_read: Option<u64>,
-    pub(super) cache_write: Option<u64>,
-}
-
-/// What an item of a list is about.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Label {
-    #[default]
-    None,
-    Text,
-    Audio,
-    Image,
-    Video,
-    FiveMinutes,
-    OneHour,
-    Compaction,
-    Advisor,
-    Fallback,
-    Other,
-}
-
-impl Label {
-    fn read(text: &str) -> Self {
-        match text {
-            "TEXT" | "text" => Self::Text,
-            "AUDIO" | "audio" => Self::Audio,
-            // A page of a document is shown to the model as an image.
-            "IMAGE" | "image" | "DOCUMENT" | "document" => Self::Image,
-            "VIDEO" | "video" => Self::Video,
-            "5m" => Self::FiveMinutes,
-            "1h" => Self::OneHour,
-            "compaction" => Self::Compaction,
-            "advisor_message" => Self::Advisor,
-            "fallback_message" => Self::Fallback,
-            _ => Self::Other,
-        }
-    }
-
-    const fn input(self) -> Option<Slot> {
-        match self {
-            Self::Text => Some(Slot::InText),
-            Self::Audio => Some(Slot::InAudio),
-            Self::Image => Some(Slot::InImage),
-            Self::Video => Some(Slot::InVideo),
-            _ => None,
-        }
-    }
-
-    const fn output(self) -> Option<Slot> {
-        match self {
-            Self::Text => Some(Slot::OutText),
-            Self::Audio => Some(Slot::OutAudio),
-            Self::Image => Some(Slot::OutImage),
-            _ => None,
-        }
-    }
-
-    const fn lifetime(self) -> Option<Slot> {
-        match self {
-            Self::FiveMinutes => Some(Slot::Cache5m),
-            Self::OneHour => Some(Slot::Cache1h),
-            _ => None,
-        }
-    }
 }
 
 /// What one document says.
@@ -389,7 +317,7 @@ impl Facts {
     }
 
     /// Forgets everything.
-    pub(super) fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.known = 0;
         (self.malformed, self.truncated, self.done, self.byok) = (false, false, false, false);
         (self.of_choice, self.embeds, self.choice) = (false, false, None);

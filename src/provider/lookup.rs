@@ -1,7 +1,8 @@
 //! Lookup: the rows of `words` as one hash table, made when the crate is compiled.
 
+use super::place::{Means, Place, Row};
 use super::slot::Slots;
-use super::words::{LISTED, Means, Place, Row};
+use super::words::LISTED;
 
 /// Number of rows.
 const ROWS_LEN: usize = LISTED.len();
@@ -50,10 +51,10 @@ impl Place {
         BELOW.get(self as usize).copied().unwrap_or_default()
     }
 
+    /// Every name, wherever it means something.
     #[cfg(feature = "python")]
-    /// Every name that means something here.
-    pub(crate) fn members(self) -> impl Iterator<Item = &'static Row> {
-        ROWS.iter().filter(move |row| row.place == self)
+    pub(crate) fn rows() -> &'static [Row] {
+        &ROWS
     }
 }
 

@@ -1,11 +1,11 @@
 //! Provider: what a provider says, turned into [`Usage`].
 //!
-//! A [`Payload`] (JSON text, a Python object) tells its members to a [`Reader`]; the reader knows every name that
-//! means something ([`words`]) and keeps the numbers as [`Facts`]; a [`rule::Dialect`], one small table a family of
-//! providers, says how they add up. To add a dialect: its names to `words.rs`, its table beside the others, the table
-//! to [`DIALECTS`]; `docs/providers.md` walks through it.
+//! JSON text ([`json`]) and Python objects (`py/payload.rs`) tell their members to [`Facts`], which keep the numbers;
+//! [`words`] knows every name that means something; a [`rule::Dialect`], one small table a family of providers, says
+//! how the numbers add up. To add a dialect: its names to `words.rs`, its table beside the others, the table to
+//! [`DIALECTS`]; `docs/providers.md` walks through it.
 //!
-//! Not here: how a stream is cut into events (`stream.rs`).
+//! Not here: how a stream is cut into events (`stream/`).
 
 mod anthropic;
 mod cohere;
@@ -13,10 +13,12 @@ mod decimal;
 mod facts;
 mod fold;
 mod gemini;
+mod item;
 pub(crate) mod json;
 mod lookup;
 mod number;
 mod openai;
+mod place;
 mod plain;
 mod rule;
 mod slot;
@@ -30,9 +32,9 @@ pub(crate) use text::Collector;
 #[cfg(feature = "python")]
 pub(crate) use {
     number::Number,
+    place::{Means, Place},
     slot::Note,
     text::unwrap_base64,
-    words::{Means, Place},
 };
 
 #[cfg(not(feature = "python"))]
@@ -67,6 +69,9 @@ pub struct Hints<'a> {
     pub provider: Option<&'a str>,
     /// API of the provider: `chat`, `embeddings`, `rerank`, …
     pub api: Option<&'a str>,
+    /// Whether the answer is a stream: if not, one JSON document is read and nothing else; if so, JSON may also stand
+    /// on lines of its own between events and comments. Without it the first byte decides.
+    pub stream: Option<bool>,
 }
 
 impl Hints<'_> {
@@ -110,16 +115,7 @@ pub(crate) fn says_usage(facts: &Facts) -> bool {
 
 /// The usage that `facts` amount to; `None` if they say nothing of it.
 pub(crate) fn usage(facts: &Facts, hints: &Hints<'_>) -> Option<Usage> {
-    let mut others = Vec::new();
-    let usage = counted(facts, hints, &mut others)?;
-    Some(usage.with_about(About {
-        provider: hints.provider_name().map(Box::from),
-        model: facts.model.clone(),
-        response_id: facts.id.clone().or_else(|| facts.request_id.clone()),
-        service_tier: facts.tier.clone(),
-        cost: facts.cost().map(|cost| cost.to_string().into_boxed_str()),
-        others,
-    }))
+    usage_of(&mut facts.clone(), hints)
 }
 
 /// The same, of facts that nobody needs afterwards.
@@ -127,15 +123,16 @@ pub(crate) fn usage(facts: &Facts, hints: &Hints<'_>) -> Option<Usage> {
 pub(crate) fn usage_of(facts: &mut Facts, hints: &Hints<'_>) -> Option<Usage> {
     facts.complete();
     let mut others = Vec::new();
-    let usage = counted(facts, hints, &mut others)?;
-    Some(usage.with_about(About {
+    let mut usage = counted(facts, hints, &mut others)?;
+    usage.set_about(About {
         provider: hints.provider_name().map(Box::from),
         model: facts.model.take(),
         response_id: facts.id.take().or_else(|| facts.request_id.take()),
         service_tier: facts.tier.take(),
         cost: facts.cost().map(|cost| cost.to_string().into_boxed_str()),
         others,
-    }))
+    });
+    Some(usage)
 }
 
 #[inline]

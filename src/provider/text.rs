@@ -4,8 +4,8 @@ use std::borrow::Cow;
 
 use super::facts::Facts;
 use super::json::{Fed, Scanner};
+use super::place::Place;
 use super::slot::Note;
-use super::words::Place;
 
 /// The bytes that a JSON text without its quotes stands for. Half a surrogate pair becomes U+FFFD.
 pub(crate) fn unescape(raw: &[u8]) -> Cow<'_, [u8]> {

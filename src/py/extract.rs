@@ -29,7 +29,9 @@ type Access<'a> = &'a mut dyn FnMut(&mut dyn FnMut(&mut UsageStream));
 ///         server-sent events, JSON lines, a JSON array, or an AWS event stream.
 ///     provider: Who answered (`openai`, `anthropic`, `google`, …). Without it shape and arithmetic decide.
 ///     api: Which of the provider's APIs answered (`chat`, `embeddings`, …).
-///     stream: Accepted for symmetry; the content tells whether it is a stream.
+///     stream: Whether bytes or text are a stream. `False`: one JSON document; what stands behind it is not read and
+///         flagged `malformed`. `True`: JSON may also stand on lines of its own between events and comments. Without
+///         it the first byte decides.
 ///     headers: Headers of the answer; read where they carry counts and the body does not (Amazon Bedrock).
 ///
 /// Returns:
@@ -43,31 +45,35 @@ pub(super) fn extract_usage(
     stream: Option<bool>,
     headers: Option<&Bound<'_, PyAny>>,
 ) -> Option<PyUsage> {
-    let _ = stream;
-    let hints = Hints { provider, api };
-    let usage = guarded(|| match headers.filter(|headers| !headers.is_none()) {
-        None => read(answer, &hints),
-        Some(headers) => read_with_headers(answer, &hints, headers),
+    let hints = Hints { provider, api, stream };
+    let mut usage = None;
+    guarded(|| {
+        usage = match headers.filter(|headers| !headers.is_none()) {
+            None => read(answer, &hints),
+            Some(headers) => read_with_headers(answer, &hints, headers),
+        }
     });
-    counted(usage.flatten()).map(PyUsage)
+    note_health(usage.as_ref());
+    usage.map(PyUsage)
 }
 
 /// Keeps a panic away from the host. There is none that we know of.
-fn guarded<T>(work: impl FnOnce() -> T) -> Option<T> {
-    let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
-    outcome.inspect_err(|_| HEALTH.add(Reason::Panic)).ok()
+fn guarded(work: impl FnOnce()) {
+    if std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).is_err() {
+        HEALTH.add(Reason::Panic);
+    }
 }
 
-fn counted(usage: Option<Usage>) -> Option<Usage> {
-    match &usage {
+fn note_health(usage: Option<&Usage>) {
+    match usage {
         None => HEALTH.add(Reason::NoUsage),
         Some(usage) if usage.flags.has(Flag::Malformed) => HEALTH.add(Reason::BadCount),
         Some(_) => {}
     }
-    usage
 }
 
-pub(super) fn read(answer: &Bound<'_, PyAny>, hints: &Hints<'_>) -> Option<Usage> {
+#[inline]
+fn read(answer: &Bound<'_, PyAny>, hints: &Hints<'_>) -> Option<Usage> {
     if let Ok(bytes) = answer.cast::<PyBytes>() {
         return read_usage(bytes.as_bytes(), hints);
     }
@@ -162,7 +168,7 @@ impl PyUsageStream {
     #[new]
     #[pyo3(signature = (provider = None, api = None, *, keep_text = false))]
     fn new(provider: Option<&str>, api: Option<&str>, keep_text: bool) -> Self {
-        let stream = UsageStream::new(Hints { provider, api });
+        let stream = UsageStream::new(Hints { provider, api, stream: None });
         Self(Mutex::new(if keep_text { stream.keeping_text() } else { stream }))
     }
 
@@ -174,7 +180,9 @@ impl PyUsageStream {
 
     /// End the stream; its usage, or `None` if it said nothing of it.
     fn finish(&self) -> Option<PyUsage> {
-        counted(self.lock().finish()).map(PyUsage)
+        let usage = self.lock().finish();
+        note_health(usage.as_ref());
+        usage.map(PyUsage)
     }
 
     /// The usage so far, `None` before the first.

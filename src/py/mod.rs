@@ -6,6 +6,7 @@ mod extract;
 mod ledger;
 mod listening;
 mod meter;
+mod names;
 mod open_call;
 mod patch;
 mod payload;

@@ -4,6 +4,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyByteArray, PyBytes, PyDict, PyFloat, PyInt, PyList, PyMemoryView, PyString, PyTuple};
 
+use super::names::Names;
 use crate::provider::json::{Fed, Scanner};
 use crate::provider::{Collector, Facts, Means, Note, Number, Place};
 
@@ -16,7 +17,8 @@ const COST_OF_NAMES: u32 = 500;
 
 /// Tells the members of `body` to `facts`. Whatever an object raises when it is looked at counts as not said.
 pub(super) fn tell(body: &Bound<'_, PyAny>, facts: &mut Facts, text: &mut Collector) {
-    let mut teller = Teller { facts, text, choices: None, budget: MOST_OBJECTS };
+    let names = Names::get(body.py());
+    let mut teller = Teller { facts, text, names, later: Vec::new(), choices: None, budget: MOST_OBJECTS };
     teller.object(body, Place::Body, 1);
     // Most choices hold nothing that counts, so they come last and only if they are wanted.
     if let Some((choices, depth)) = teller.choices.take()
@@ -29,6 +31,9 @@ pub(super) fn tell(body: &Bound<'_, PyAny>, facts: &mut Facts, text: &mut Collec
 struct Teller<'a, 'py> {
     facts: &'a mut Facts,
     text: &'a mut Collector,
+    names: &'static Names,
+    /// Members to look into when the dict they stand in is done.
+    later: Vec<(Means, Bound<'py, PyAny>)>,
     choices: Option<(Bound<'py, PyAny>, usize)>,
     /// How many objects may still be looked into; something that makes up its members has no end.
     budget: u32,
@@ -55,23 +60,25 @@ impl<'py> Teller<'_, 'py> {
         if dict.is_empty() {
             return;
         }
-        let mut later = Vec::new();
+        let first = self.later.len();
         for (name, value) in dict {
             let Ok(name) = name.cast::<PyString>() else { continue };
-            let Ok(name) = name.to_str() else { continue };
-            let Some(means) = place.member(name.as_bytes()) else { continue };
+            let Some(means) = self.names.means(name, place) else { continue };
             if self.plain(*means, &value, depth) {
                 continue;
             }
             if means.items == Some(Place::Choice) {
                 self.choices = Some((value, depth));
             } else {
-                later.push((*means, value));
+                self.later.push((*means, value));
             }
         }
-        for (means, value) in later {
+        let mut next = first;
+        while let Some((means, value)) = self.later.get(next).cloned() {
+            next += 1;
             self.member(means, &value, place, depth);
         }
+        self.later.truncate(first);
     }
 
     /// Hears a value that runs no code when it is looked at; `false` if it may.
@@ -119,7 +126,7 @@ impl<'py> Teller<'_, 'py> {
     /// Asks for every name there is; for objects that keep their members elsewhere: slots, protobuf, properties.
     fn names(&mut self, object: &Bound<'py, PyAny>, place: Place, depth: usize) {
         self.budget = self.budget.saturating_sub(COST_OF_NAMES);
-        for row in place.members() {
+        for row in Place::rows().iter().filter(|row| row.place == place) {
             if row.name.bytes().any(|byte| !(byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')) {
                 continue;
             }

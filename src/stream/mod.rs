@@ -13,7 +13,7 @@ mod sse;
 pub use filter::StreamFilter;
 
 use crate::health::{HEALTH, Reason};
-use crate::provider::json::{Fed, Scanner};
+use crate::provider::json::{self, Fed, Scanner};
 use crate::provider::{Collector, Facts, Fold, Hints};
 use crate::usage::Usage;
 
@@ -25,6 +25,38 @@ enum Format {
     Json,
     Sse,
     Amazon,
+    /// One JSON document, because the caller says so.
+    Body,
+    /// Behind that document.
+    Behind,
+    /// What cannot be read any further.
+    Alien,
+}
+
+impl Format {
+    fn of(first: u8, stream: Option<bool>) -> Self {
+        match (first, stream) {
+            (b'{', Some(false)) => Self::Body,
+            (b'{' | b'[' | 0x1e, _) => Self::Json,
+            (_, Some(false)) => Self::Alien,
+            (0, _) => Self::Amazon,
+            _ => Self::Sse,
+        }
+    }
+}
+
+/// What the caller knows, kept.
+#[derive(Debug, Default)]
+struct Known {
+    provider: Option<Box<str>>,
+    api: Option<Box<str>>,
+    stream: Option<bool>,
+}
+
+impl Known {
+    fn hints(&self) -> Hints<'_> {
+        Hints { provider: self.provider.as_deref(), api: self.api.as_deref(), stream: self.stream }
+    }
 }
 
 /// Reads the usage of one answer from its bytes, in pieces of any size.
@@ -38,8 +70,7 @@ enum Format {
 /// ```
 #[derive(Debug, Default)]
 pub struct UsageStream {
-    provider: Option<Box<str>>,
-    api: Option<Box<str>>,
+    known: Known,
     format: Format,
     reader: Reader,
     sse: sse::Lines,
@@ -73,10 +104,35 @@ impl Reader {
         }
     }
 
-    fn broken(&mut self, hints: &Hints<'_>) {
+    /// Reads documents that count when they are released.
+    fn hold(&mut self, mut bytes: &[u8]) {
+        while let Fed::Document(read) | Fed::Broken(read) = self.scanner.feed(bytes, &mut self.facts, &mut self.text) {
+            bytes = bytes.get(read..).unwrap_or_default();
+        }
+    }
+
+    /// Lets count what was held, unless it arrived damaged.
+    fn release(&mut self, intact: bool, hints: &Hints<'_>) {
+        if !intact {
+            self.facts.clear();
+            self.damaged();
+        } else if self.scanner.inside() || self.scanner.is_junk() {
+            self.broken(hints);
+        } else {
+            self.fold.take(&mut self.facts, hints);
+        }
+        self.scanner.reset();
+    }
+
+    /// A part of the answer is lost.
+    fn damaged(&mut self) {
         self.fold.broken();
-        self.fold.take(&mut self.facts, hints);
         HEALTH.add(Reason::MalformedBody);
+    }
+
+    fn broken(&mut self, hints: &Hints<'_>) {
+        self.damaged();
+        self.fold.take(&mut self.facts, hints);
     }
 
     /// A boundary that no document crosses.
@@ -100,7 +156,9 @@ impl Reader {
 impl UsageStream {
     /// A reader for one answer.
     pub fn new(hints: Hints<'_>) -> Self {
-        Self { provider: hints.provider.map(Box::from), api: hints.api.map(Box::from), ..Self::default() }
+        let Hints { provider, api, stream } = hints;
+        let known = Known { provider: provider.map(Box::from), api: api.map(Box::from), stream };
+        Self { known, sse: sse::Lines::new(stream == Some(true)), ..Self::default() }
     }
 
     /// The same, which also keeps the text and the arguments of tool calls that the model delivers.
@@ -115,26 +173,26 @@ impl UsageStream {
         if self.finished {
             return;
         }
-        let Self { provider, api, reader, sse, amazon, .. } = self;
-        let hints = Hints { provider: provider.as_deref(), api: api.as_deref() };
+        let Self { known, reader, sse, amazon, .. } = self;
+        let hints = known.hints();
         let mut bytes = bytes;
         if self.format == Format::Open {
             // White space and a byte order mark say nothing.
             let blank = |byte: &u8| byte.is_ascii_whitespace() || matches!(byte, 0xef | 0xbb | 0xbf);
             let start = bytes.iter().position(|byte| !blank(byte)).unwrap_or(bytes.len());
             bytes = bytes.get(start..).unwrap_or_default();
-            self.format = match bytes.first() {
-                None => return,
-                Some(b'{' | b'[' | 0x1e) => Format::Json,
-                Some(0) => Format::Amazon,
-                Some(_) => Format::Sse,
-            };
+            let Some(first) = bytes.first() else { return };
+            self.format = Format::of(*first, known.stream);
+            if self.format == Format::Alien {
+                reader.damaged();
+            }
         }
         match self.format {
-            Format::Open => {}
             Format::Json => read_json(reader, bytes, &hints),
             Format::Sse => sse.read(bytes, reader, &hints),
             Format::Amazon => amazon.read(bytes, reader, &hints),
+            Format::Body | Format::Behind => self.format = read_one(reader, bytes, &hints, self.format),
+            Format::Open | Format::Alien => {}
         }
     }
 
@@ -142,10 +200,11 @@ impl UsageStream {
     pub fn finish(&mut self) -> Option<Usage> {
         if !self.finished {
             self.finished = true;
-            let Self { provider, api, reader, amazon, .. } = self;
-            let hints = Hints { provider: provider.as_deref(), api: api.as_deref() };
+            let Self { known, reader, amazon, .. } = self;
+            let hints = known.hints();
             if amazon.inside() {
                 reader.fold.cut();
+                reader.fold.take(&mut reader.facts, &hints);
             }
             reader.cut(&hints);
         }
@@ -154,7 +213,7 @@ impl UsageStream {
 
     /// The usage so far.
     pub fn usage(&self) -> Option<Usage> {
-        self.reader.fold.usage(&self.hints())
+        self.reader.fold.usage(&self.known.hints())
     }
 
     /// Model that answers, as the provider names it.
@@ -187,10 +246,9 @@ impl UsageStream {
     #[cfg(feature = "python")]
     pub(crate) fn feed_facts(&mut self, facts: &mut Facts, text: &Collector) {
         if !self.finished {
-            let Self { provider, api, reader, .. } = self;
-            let hints = Hints { provider: provider.as_deref(), api: api.as_deref() };
+            let Self { known, reader, .. } = self;
             reader.text.append(text);
-            reader.fold.take(facts, &hints);
+            reader.fold.take(facts, &known.hints());
         }
     }
 
@@ -199,10 +257,6 @@ impl UsageStream {
         if let Some((slot, count)) = crate::provider::header(name, value) {
             self.reader.fold.set(slot, count);
         }
-    }
-
-    fn hints(&self) -> Hints<'_> {
-        Hints { provider: self.provider.as_deref(), api: self.api.as_deref() }
     }
 }
 
@@ -229,7 +283,30 @@ fn read_json(reader: &mut Reader, mut bytes: &[u8], hints: &Hints<'_>) {
     }
 }
 
+/// One document. What stands behind it is no part of it.
+fn read_one(reader: &mut Reader, mut bytes: &[u8], hints: &Hints<'_>, format: Format) -> Format {
+    if format == Format::Body {
+        match reader.scanner.feed(bytes, &mut reader.facts, &mut reader.text) {
+            Fed::All => return Format::Body,
+            Fed::Document(read) => {
+                reader.fold.take(&mut reader.facts, hints);
+                bytes = bytes.get(read..).unwrap_or_default();
+            }
+            Fed::Broken(_) => {
+                reader.broken(hints);
+                return Format::Alien;
+            }
+        }
+    }
+    if json::blank(bytes, 0) == bytes.len() {
+        return Format::Behind;
+    }
+    reader.damaged();
+    Format::Alien
+}
+
 /// Reads the usage of a whole answer: a JSON body or a stream of any format.
+#[inline]
 pub fn read_usage(bytes: &[u8], hints: &Hints<'_>) -> Option<Usage> {
     let mut facts = Facts::default();
     if read_body(bytes, &mut facts) {
@@ -247,6 +324,5 @@ fn read_body(bytes: &[u8], facts: &mut Facts) -> bool {
     }
     let (mut scanner, mut text) = (Scanner::default(), Collector::default());
     let Fed::Document(read) = scanner.feed(bytes, facts, &mut text) else { return false };
-    let alone = bytes.get(read..).unwrap_or_default().trim_ascii_start().is_empty();
-    alone && facts.is_plain()
+    json::blank(bytes, read) == bytes.len() && facts.is_plain()
 }

@@ -30,9 +30,16 @@ pub(super) struct Lines {
     /// The line is not blank.
     filled: bool,
     after_return: bool,
+    /// A line that begins with a brace is data, too.
+    bare: bool,
 }
 
 impl Lines {
+    /// Lines of events; those that are `bare` JSON count as data if the caller knows that this is a stream.
+    pub(super) fn new(bare: bool) -> Self {
+        Self { bare, ..Self::default() }
+    }
+
     /// Reads `bytes` and hands the data of events to `reader`.
     pub(super) fn read(&mut self, bytes: &[u8], reader: &mut Reader, hints: &Hints<'_>) {
         let mut at = 0;
@@ -42,6 +49,9 @@ impl Lines {
                     if byte == b'\n' || byte == b'\r' {
                         self.end_line(byte, reader, hints);
                         at += 1;
+                    } else if self.bare && byte == b'{' && self.matched == 0 {
+                        (self.filled, self.after_return) = (true, false);
+                        self.begin_data(reader);
                     } else if FIELD.get(self.matched) == Some(&byte) {
                         self.filled = true;
                         self.after_return = false;
@@ -57,11 +67,7 @@ impl Lines {
                 }
                 State::Colon => {
                     at += usize::from(byte == b' ');
-                    self.done = 0;
-                    self.state = State::Data;
-                    if reader.scanner.is_junk() {
-                        reader.scanner.reset();
-                    }
+                    self.begin_data(reader);
                 }
                 State::Data | State::Other => {
                     let rest = bytes.get(at..).unwrap_or_default();
@@ -78,6 +84,14 @@ impl Lines {
                     }
                 }
             }
+        }
+    }
+
+    fn begin_data(&mut self, reader: &mut Reader) {
+        self.done = 0;
+        self.state = State::Data;
+        if reader.scanner.is_junk() {
+            reader.scanner.reset();
         }
     }
 

@@ -212,20 +212,28 @@ pub(crate) const STREAMS: &[(&str, [i64; 5])] = &[
     ("{\"metadata\":{\"usage\":{\"inputTokens\":3,\"outputTokens\":4,\"totalTokens\":7}}}\n", [3, 4, -1, -1, -1]),
 ];
 
-/// Frames of Amazon's event stream around `payloads`; the checksums are not looked at.
+/// Frames of Amazon's event stream around `payloads`.
 pub(crate) fn amazon(payloads: &[&str]) -> Vec<u8> {
     let mut stream = Vec::new();
     for payload in payloads {
         let headers = b"\x0b:event-type\x07\x00\x08metadata";
         let length = |n: usize| u32::try_from(n).unwrap().to_be_bytes();
+        let start = stream.len();
         stream.extend(length(16 + headers.len() + payload.len()));
         stream.extend(length(headers.len()));
-        stream.extend([0; 4]);
+        stream.extend(checksum(&stream[start..]).to_be_bytes());
         stream.extend(headers);
         stream.extend(payload.as_bytes());
-        stream.extend([0; 4]);
+        stream.extend(checksum(&stream[start..]).to_be_bytes());
     }
     stream
+}
+
+/// CRC-32 as the definition has it, bit by bit.
+fn checksum(bytes: &[u8]) -> u32 {
+    !bytes
+        .iter()
+        .fold(u32::MAX, |sum, byte| (0..8).fold(sum ^ u32::from(*byte), |sum, _| sum >> 1 ^ (sum & 1) * 0xEDB8_8320))
 }
 
 /// Every shape as bytes.
