@@ -117,18 +117,13 @@ impl<const N: usize> Symbols<N> {
     #[inline]
     fn merge(&mut self, mut merged: impl FnMut(u32, u32) -> u32) {
         loop {
-            let best = if N <= MIDDLE {
-                let (mut rest, mut best) = (self.live, NEVER);
-                while rest != 0 {
-                    best = best.min(self.merges[rest.trailing_zeros() as usize & (N - 1)]);
-                    rest &= rest - 1;
-                }
-                best
-            } else {
-                let (rows, _) = self.merges.as_chunks::<TINY>();
-                let rows = rows.iter().take(self.len.div_ceil(TINY));
-                rows.fold(NEVER, |best, row| row.iter().fold(best, |best, &merge| best.min(merge)))
-            };
+            let (rows, _) = self.merges.as_chunks::<TINY>();
+            let rows = rows.iter().take(if N == TINY { 1 } else { self.len.div_ceil(TINY) });
+            let best = rows.fold([NEVER; 4], |best, row| {
+                let (fours, _) = row.as_chunks::<4>();
+                fours.iter().fold(best, |best, four| std::array::from_fn(|i| best[i].min(four[i])))
+            });
+            let best = best[0].min(best[1]).min(best[2].min(best[3]));
             if best == NEVER {
                 return;
             }

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::sync::OnceLock;
 
 use super::cut::Joints;
-use super::key;
+use super::key::{self, Key};
 
 /// No token.
 pub(super) const NONE: u32 = u32::MAX;
@@ -21,7 +21,7 @@ struct Short([u64; 8]);
 /// Four tokens of 8 to 15 bytes; 0 is free. One cache line.
 #[derive(Clone, Copy)]
 #[repr(align(64))]
-struct Middle([u128; 4]);
+struct Middle([Key; 4]);
 
 /// The merges and tokens of an encoding, without its special tokens.
 pub(super) struct Vocab {
@@ -126,14 +126,14 @@ impl Vocab {
         let (short, middle, long) = (lengths(1, 7), lengths(8, 15), lengths(16, usize::MAX));
         self.short = vec![Short([0; 8]); short / 5 + 1];
         self.short_ids = vec![[NONE; 8]; self.short.len()];
-        self.middle = vec![Middle([0; 4]); middle / 2 + 1];
+        self.middle = vec![Middle([Key::NONE; 4]); middle / 2 + 1];
         self.middle_ids = vec![[NONE; 4]; self.middle.len()];
         self.long = vec![NONE; (long * 2).next_power_of_two()];
         self.merges = Merges::with_capacity(self.parts.len());
         for id in ids {
             let (start, end) = (self.offsets[id as usize] as usize, self.offsets[id as usize + 1] as usize);
-            let key = key::of(&self.arena, start, end);
-            let hash = key::hash(key);
+            let key = Key::of(&self.arena, start, end);
+            let hash = key.hash();
             match end - start {
                 0 => continue,
                 1..=7 => {
@@ -144,13 +144,13 @@ impl Vocab {
                         }
                         bucket = (bucket + 1) % self.short.len();
                     };
-                    self.short[bucket].0[slot] = squeeze(key);
+                    self.short[bucket].0[slot] = key.short();
                     self.short_ids[bucket][slot] = id;
                 }
                 8..=15 => {
                     let mut bucket = key::index(hash, self.middle.len());
                     let slot = loop {
-                        if let Some(slot) = self.middle[bucket].0.iter().position(|&key| key == 0) {
+                        if let Some(slot) = self.middle[bucket].0.iter().position(|&key| key == Key::NONE) {
                             break slot;
                         }
                         bucket = (bucket + 1) % self.middle.len();
@@ -241,7 +241,7 @@ impl Vocab {
     /// What two tokens merge into, or `NONE`.
     #[inline]
     pub(super) fn merge(&self, left: u32, right: u32) -> u32 {
-        self.merges.get(left, right, &self.parts)
+        self.merges.get(left, right)
     }
 
     /// Which characters tokens join.
@@ -283,17 +283,15 @@ impl Vocab {
 
     /// The token whose bytes are these, or `NONE`.
     pub(super) fn find(&self, bytes: &[u8]) -> u32 {
-        match key::of(bytes, 0, bytes.len()) {
-            0 => self.find_long(bytes),
-            key => self.find_key(key, key::hash(key)),
-        }
+        let key = Key::of(bytes, 0, bytes.len());
+        if key.is_some() { self.find_key(key, key.hash()) } else { self.find_long(bytes) }
     }
 
     /// The token of a key, or `NONE`.
     #[inline]
-    pub(super) fn find_key(&self, key: u128, hash: u64) -> u32 {
-        if key < 8 << 120 {
-            let (key, mut bucket) = (squeeze(key), key::index(hash, self.short.len()));
+    pub(super) fn find_key(&self, key: Key, hash: u64) -> u32 {
+        if key.is_short() {
+            let (key, mut bucket) = (key.short(), key::index(hash, self.short.len()));
             loop {
                 let keys = &self.short[bucket].0;
                 if let Some(slot) = keys.iter().position(|&found| found == key) {
@@ -311,7 +309,7 @@ impl Vocab {
             if let Some(slot) = keys.iter().position(|&found| found == key) {
                 return self.middle_ids[bucket][slot];
             }
-            if keys[3] == 0 {
+            if keys[3] == Key::NONE {
                 return NONE;
             }
             bucket = (bucket + 1) % self.middle.len();
@@ -320,9 +318,9 @@ impl Vocab {
 
     /// Whether a key is a token; cheaper than asking which.
     #[inline]
-    pub(super) fn has_key(&self, key: u128, hash: u64) -> bool {
-        if key < 8 << 120 {
-            let (key, mut bucket) = (squeeze(key), key::index(hash, self.short.len()));
+    pub(super) fn has_key(&self, key: Key, hash: u64) -> bool {
+        if key.is_short() {
+            let (key, mut bucket) = (key.short(), key::index(hash, self.short.len()));
             loop {
                 let keys = &self.short[bucket].0;
                 if keys.iter().filter(|&&other| other == key).count() != 0 {
@@ -340,7 +338,7 @@ impl Vocab {
             if keys.iter().filter(|&&other| other == key).count() != 0 {
                 return true;
             }
-            if keys[3] == 0 {
+            if keys[3] == Key::NONE {
                 return false;
             }
             bucket = (bucket + 1) % self.middle.len();
@@ -383,17 +381,10 @@ fn length_place(bytes: &[u8]) -> usize {
     (start.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32) as usize & (LENGTHS - 1)
 }
 
-/// A key of up to 7 bytes in 64 bits.
-#[inline]
-fn squeeze(key: u128) -> u64 {
-    key as u64 | (key >> 64) as u64
-}
-
-/// (left, right) → merged, open addressing. A slot is the merged id and some bits of the hash above it: small, because
-/// this table is asked at random places. Whoever finds an id there still has to compare the parts.
+/// (left, right) → merged, open addressing. A slot is left, right and merged, 21 bits each: one place in memory answers.
 #[derive(Default)]
 struct Merges {
-    slots: Vec<u32>,
+    slots: Vec<u64>,
     /// A bit for each hash, which answers most questions about pairs that do not merge.
     seen: Vec<u64>,
 }
@@ -401,45 +392,54 @@ struct Merges {
 /// Ids are below 2^21 - 1.
 const ID_BITS: u32 = 21;
 const ID: u32 = (1 << ID_BITS) - 1;
+/// No merge.
+const FREE: u64 = u64::MAX;
 
 impl Merges {
     fn with_capacity(merges: usize) -> Self {
-        Self { slots: vec![NONE; (merges * 2).next_power_of_two()], seen: vec![0; 1 << 14] }
+        Self { slots: vec![FREE; merges / 3 * 4 + 1], seen: vec![0; 1 << 14] }
     }
 
     #[inline]
-    fn hash(left: u32, right: u32) -> u64 {
-        let hash = (u64::from(left) << 32 | u64::from(right)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    fn pair(left: u32, right: u32) -> u64 {
+        u64::from(left) << ID_BITS | u64::from(right)
+    }
+
+    #[inline]
+    fn hash(pair: u64) -> u64 {
+        let hash = pair.wrapping_mul(0x9E37_79B9_7F4A_7C15);
         hash ^ hash >> 32
     }
 
     fn insert(&mut self, left: u32, right: u32, merged: u32) {
-        let hash = Self::hash(left, right);
+        let pair = Self::pair(left, right);
+        let hash = Self::hash(pair);
         let word = (hash >> 6) as usize & (self.seen.len() - 1);
         self.seen[word] |= 1 << (hash & 63);
-        let mut slot = hash as usize & (self.slots.len() - 1);
-        while self.slots[slot] != NONE {
-            slot = (slot + 1) & (self.slots.len() - 1);
+        let mut slot = key::index(hash, self.slots.len());
+        while self.slots[slot] != FREE {
+            slot = if slot + 1 < self.slots.len() { slot + 1 } else { 0 };
         }
-        self.slots[slot] = (hash >> 32) as u32 & !ID | merged;
+        self.slots[slot] = pair << ID_BITS | u64::from(merged);
     }
 
     #[inline]
-    fn get(&self, left: u32, right: u32, parts: &[(u32, u32)]) -> u32 {
-        let hash = Self::hash(left, right);
+    fn get(&self, left: u32, right: u32) -> u32 {
+        let pair = Self::pair(left, right);
+        let hash = Self::hash(pair);
         if self.seen[(hash >> 6) as usize & (self.seen.len() - 1)] >> (hash & 63) & 1 == 0 {
             return NONE;
         }
-        let mut slot = hash as usize & (self.slots.len() - 1);
+        let mut slot = key::index(hash, self.slots.len());
         loop {
             let found = self.slots[slot];
-            if found == NONE {
+            if found >> ID_BITS == pair {
+                return found as u32 & ID;
+            }
+            if found == FREE {
                 return NONE;
             }
-            if (found ^ (hash >> 32) as u32) & !ID == 0 && parts[(found & ID) as usize] == (left, right) {
-                return found & ID;
-            }
-            slot = (slot + 1) & (self.slots.len() - 1);
+            slot = if slot + 1 < self.slots.len() { slot + 1 } else { 0 };
         }
     }
 }
