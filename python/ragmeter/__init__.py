@@ -1,5 +1,7 @@
 """ragmeter counts every token that a RAG stack pays for, once, and says who spent it."""
 
+from typing import TYPE_CHECKING
+
 from ragmeter._native import (
     Call,
     Run,
@@ -15,11 +17,14 @@ from ragmeter._native import (
     truncate_tokens,
 )
 from ragmeter.context import bind, carry, current_run, label, resume, run
-from ragmeter.ledger import Ledger, LedgerError, configure
 from ragmeter.messages import MessageTokens, count_message_tokens
 from ragmeter.meter import health, record, record_tokens
 from ragmeter.observe import instrument, instrumented, uninstrument
-from ragmeter.quota import Quota, QuotaExceeded
+
+if TYPE_CHECKING:
+    from ragmeter.later import Ledger, LedgerError, Quota, QuotaExceeded
+else:
+    from ragmeter.later import __getattr__ as __getattr__
 
 __all__ = [
     "Call",
@@ -53,6 +58,3 @@ __all__ = [
     "truncate_tokens",
     "uninstrument",
 ]
-
-configure()
-del configure

@@ -4,7 +4,7 @@
 
 use super::class;
 use super::long;
-use super::vocab::{NONE, Vocab};
+use super::vocab::{Merging, NONE, Vocab};
 
 /// Parts up to this many bytes are merged step by step, longer ones by the linear search of [`long`].
 const SHORT: usize = 64;
@@ -27,16 +27,16 @@ impl Memo {
         Self(vec![u64::MAX; MEMO].into_boxed_slice())
     }
 
-    /// [`Vocab::merge`], remembered.
+    /// [`Merging::merge`], remembered.
     #[inline]
-    fn merge(&mut self, vocab: &Vocab, left: u32, right: u32) -> u32 {
+    fn merge(&mut self, merging: &Merging, left: u32, right: u32) -> u32 {
         let pair = u64::from(left) << 21 | u64::from(right);
         let place = (pair.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40) as usize & (MEMO - 1);
         let entry = self.0[place];
         let merged = if entry >> 22 == pair {
             (entry & 0x3F_FFFF) as u32
         } else {
-            let merged = vocab.merge(left, right) & 0x3F_FFFF;
+            let merged = merging.merge(left, right) & 0x3F_FFFF;
             self.0[place] = pair << 22 | u64::from(merged);
             merged
         };
@@ -60,7 +60,7 @@ impl<const N: usize> Symbols<N> {
     #[inline]
     fn of(vocab: &Vocab, memo: &mut Memo, part: &[u8], whole: bool) -> Self {
         let len = part.len().min(N);
-        let live = u64::MAX >> (SHORT - len);
+        let (live, merging) = (u64::MAX >> (SHORT - len), vocab.merging());
         let mut symbols = Self { ids: [0; N], merges: [NEVER; N], live, len };
         if whole {
             symbols.start_with_characters(vocab, memo, part);
@@ -68,29 +68,30 @@ impl<const N: usize> Symbols<N> {
             symbols.start_with_bytes(vocab, part);
         }
         if whole {
-            symbols.merge(|left, right| memo.merge(vocab, left, right));
+            symbols.merge(|left, right| memo.merge(merging, left, right));
         } else {
-            symbols.merge(|left, right| vocab.merge(left, right));
+            symbols.merge(|left, right| merging.merge(left, right));
         }
         symbols
     }
 
     #[inline]
     fn start_with_bytes(&mut self, vocab: &Vocab, part: &[u8]) {
+        let merging = vocab.merging();
         for (id, &byte) in self.ids.iter_mut().zip(part) {
             *id = vocab.byte(byte);
         }
         for (at, (merge, pair)) in self.merges.iter_mut().zip(part.windows(2)).enumerate() {
-            *merge = rank(vocab.byte_pair(pair[0], pair[1]), at);
+            *merge = rank(merging.byte_pair(pair[0], pair[1]), at);
         }
     }
 
     #[inline]
     fn start_with_characters(&mut self, vocab: &Vocab, memo: &mut Memo, part: &[u8]) {
-        let mut at = 0;
+        let (merging, mut at) = (vocab.merging(), 0);
         while at < self.len {
             let (code, width) = if part[at] < 0x80 { (u32::from(part[at]), 1) } else { class::decode(part, at) };
-            let id = vocab.character(code);
+            let id = merging.character(code);
             if id != NONE && at + width <= self.len {
                 self.ids[at] = id;
                 self.live &= !(((1 << width) - 2) << at);
@@ -108,7 +109,7 @@ impl<const N: usize> Symbols<N> {
         while rest != 0 {
             let right = rest.trailing_zeros() as usize;
             rest &= rest - 1;
-            self.merges[left] = rank(memo.merge(vocab, self.ids[left], self.ids[right]), left);
+            self.merges[left] = rank(memo.merge(merging, self.ids[left], self.ids[right]), left);
             left = right;
         }
     }
@@ -117,18 +118,13 @@ impl<const N: usize> Symbols<N> {
     #[inline]
     fn merge(&mut self, mut merged: impl FnMut(u32, u32) -> u32) {
         loop {
-            let best = if N <= MIDDLE {
-                let (mut rest, mut best) = (self.live, NEVER);
-                while rest != 0 {
-                    best = best.min(self.merges[rest.trailing_zeros() as usize & (N - 1)]);
-                    rest &= rest - 1;
-                }
-                best
-            } else {
-                let (rows, _) = self.merges.as_chunks::<TINY>();
-                let rows = rows.iter().take(self.len.div_ceil(TINY));
-                rows.fold(NEVER, |best, row| row.iter().fold(best, |best, &merge| best.min(merge)))
-            };
+            let (rows, _) = self.merges.as_chunks::<TINY>();
+            let rows = rows.iter().take(if N == TINY { 1 } else { self.len.div_ceil(TINY) });
+            let best = rows.fold([NEVER; 4], |best, row| {
+                let (fours, _) = row.as_chunks::<4>();
+                fours.iter().fold(best, |best, four| std::array::from_fn(|i| best[i].min(four[i])))
+            });
+            let best = best[0].min(best[1]).min(best[2].min(best[3]));
             if best == NEVER {
                 return;
             }
@@ -170,7 +166,8 @@ fn rank(merged: u32, at: usize) -> i32 {
 #[inline]
 pub(super) fn count(vocab: &Vocab, memo: &mut Memo, piece: &[u8]) -> usize {
     if let [first, second, third] = *piece {
-        return if vocab.byte_pair(first, second) & vocab.byte_pair(second, third) == NONE { 3 } else { 2 };
+        let merging = vocab.merging();
+        return if merging.byte_pair(first, second) & merging.byte_pair(second, third) == NONE { 3 } else { 2 };
     }
     if piece.is_ascii() {
         return count_part(vocab, memo, piece, false);

@@ -5,20 +5,21 @@
 use std::sync::{Mutex, PoisonError, TryLockError};
 
 use super::bpe::Memo;
-use super::key::{BITS, MASK};
+use super::count::Batch;
+use super::key::Key;
 
 const HOT: usize = 1 << 16;
 const SETS: usize = 1 << 14;
-const LONG: usize = 1 << 13;
+const LONG: usize = 1 << 12;
 /// Longest piece in the cache of long ones.
-pub(super) const LONGEST: usize = 62;
+pub(super) const LONGEST: usize = 126;
 
 /// Four keys with their counts. One cache line.
 #[derive(Clone, Copy)]
 #[repr(align(64))]
-struct Set([u128; 4]);
+struct Set([Key; 4]);
 
-/// A piece of 16 to 62 bytes, its length and its count.
+/// A piece of 16 to 126 bytes, its length and its count.
 #[derive(Clone, Copy)]
 #[repr(align(64))]
 struct Long {
@@ -30,52 +31,55 @@ struct Long {
 /// What one thread remembers: 3 MiB. Smaller tables cost a third of the speed on a stream of new text.
 pub(super) struct Cache {
     /// The keys seen last, whatever they count.
-    hot: Box<[u128]>,
+    hot: Box<[Key]>,
     /// Keys of more than one token.
     multi: Box<[Set]>,
     long: Box<[Long]>,
     /// Merges of the pieces that were not remembered.
     pub(super) memo: Memo,
+    /// Pieces on their way to be counted; here so that a call need not clear it.
+    pub(super) batch: Batch,
 }
 
 impl Cache {
     fn new() -> Self {
         Self {
-            hot: vec![0; HOT].into_boxed_slice(),
-            multi: vec![Set([0; 4]); SETS].into_boxed_slice(),
+            hot: vec![Key::NONE; HOT].into_boxed_slice(),
+            multi: vec![Set([Key::NONE; 4]); SETS].into_boxed_slice(),
             long: vec![Long { bytes: [0; LONGEST], len: 0, count: 0 }; LONG].into_boxed_slice(),
             memo: Memo::new(),
+            batch: Batch::new(),
         }
     }
 
-    /// What stands where a key of this hash would: its count above its key.
+    /// The count of a key, or 0.
     #[inline]
-    pub(super) fn hot(&self, hash: u64) -> u128 {
-        self.hot[hash as usize & (HOT - 1)]
+    pub(super) fn hot(&self, key: Key, hash: u64) -> u32 {
+        self.hot[hash as usize & (HOT - 1)].count_of(key)
     }
 
     /// Remembers the count, at most 15, of a key.
     #[inline]
-    pub(super) fn keep_hot(&mut self, key: u128, hash: u64, count: u32) {
-        self.hot[hash as usize & (HOT - 1)] = key | u128::from(count) << BITS;
+    pub(super) fn keep_hot(&mut self, key: Key, hash: u64, count: u32) {
+        self.hot[hash as usize & (HOT - 1)] = key.with(count);
     }
 
     /// The count of a key of more than one token, or 0.
     #[inline]
-    pub(super) fn multi(&self, key: u128, hash: u64) -> u32 {
+    pub(super) fn multi(&self, key: Key, hash: u64) -> u32 {
         let set = &self.multi[(hash >> 32) as usize & (SETS - 1)].0;
-        set.iter().map(|&entry| if entry & MASK == key { (entry >> BITS) as u32 } else { 0 }).fold(0, u32::max)
+        set.iter().map(|entry| entry.count_of(key)).fold(0, u32::max)
     }
 
     /// Remembers the count, at most 15, of a key of more than one token.
     #[inline]
-    pub(super) fn keep_multi(&mut self, key: u128, hash: u64, count: u32) {
+    pub(super) fn keep_multi(&mut self, key: Key, hash: u64, count: u32) {
         let set = &mut self.multi[(hash >> 32) as usize & (SETS - 1)].0;
         set.copy_within(..3, 1);
-        set[0] = key | u128::from(count) << BITS;
+        set[0] = key.with(count);
     }
 
-    /// The count of a piece of 16 to 62 bytes.
+    /// The count of a piece of 16 to 126 bytes.
     #[inline]
     pub(super) fn long(&self, piece: &[u8], hash: u64) -> Option<u32> {
         let entry = &self.long[(hash >> 32) as usize & (LONG - 1)];
@@ -83,7 +87,7 @@ impl Cache {
             .then_some(u32::from(entry.count))
     }
 
-    /// Remembers the count of a piece of 16 to 62 bytes.
+    /// Remembers the count of a piece of 16 to 126 bytes.
     #[inline]
     pub(super) fn keep_long(&mut self, piece: &[u8], hash: u64, count: u32) {
         let entry = &mut self.long[(hash >> 32) as usize & (LONG - 1)];

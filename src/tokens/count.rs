@@ -5,12 +5,12 @@
 use super::bpe;
 use super::cache::{self, Cache};
 use super::class::{self, END, LETTER, LOWER, MARK, OTHER, PLAIN, SPACE, UPPER};
-use super::key::{self, BITS, MASK};
+use super::key::{self, Key};
 use super::mask::{self, BLOCK};
 use super::scan::{Grammar, Pattern};
 use super::vocab::{NONE, Vocab};
 
-/// Pieces in a batch.
+/// Pieces in a cache.batch.
 const BATCH: usize = 128;
 
 /// Pieces that follow each other, and how many tokens each has.
@@ -22,6 +22,15 @@ pub(super) struct Batch {
 }
 
 impl Batch {
+    pub(super) fn new() -> Self {
+        Self { bounds: [0; BATCH + 1], counts: [0; BATCH], len: 0 }
+    }
+
+    #[inline]
+    fn key(&self, text: &[u8], i: usize) -> Key {
+        Key::of(text, self.bounds[i], self.bounds[i + 1])
+    }
+
     /// The pieces with their counts.
     pub(super) fn pieces(&self) -> impl Iterator<Item = (usize, usize, usize)> {
         self.bounds.windows(2).zip(&self.counts).take(self.len).map(|(ends, count)| (ends[0], ends[1], *count as usize))
@@ -35,26 +44,26 @@ pub(super) fn count<P: Pattern>(
     cache: &mut Cache,
     mut stop: impl FnMut(&Batch, usize) -> bool,
 ) -> usize {
-    let mut batch = Batch { bounds: [0; BATCH + 1], counts: [0; BATCH], len: 0 };
+    (cache.batch.bounds[0], cache.batch.len) = (0, 0);
     let (mut at, mut total) = (0, 0);
     // Makes room for at least `room` pieces.
     macro_rules! flush {
         ($room:expr) => {
-            if batch.len + $room > BATCH {
-                total += look_up(vocab, text, cache, &mut batch);
-                if stop(&batch, total) {
+            if cache.batch.len + $room > BATCH {
+                total += look_up(vocab, text, cache);
+                if stop(&cache.batch, total) {
                     return total;
                 }
-                batch.bounds[0] = batch.bounds[batch.len];
-                batch.len = 0;
+                cache.batch.bounds[0] = cache.batch.bounds[cache.batch.len];
+                cache.batch.len = 0;
             }
         };
     }
     macro_rules! push {
         ($end:expr) => {
             flush!(1);
-            batch.len += 1;
-            batch.bounds[batch.len] = $end;
+            cache.batch.len += 1;
+            cache.batch.bounds[cache.batch.len] = $end;
         };
     }
     while at < text.len() {
@@ -72,14 +81,14 @@ pub(super) fn count<P: Pattern>(
             } else {
                 mask::starts::<false>(block, len)
             };
-            let (mut bits, mut last, mut place) = (starts.bits, 0, batch.len);
+            let (mut bits, mut last, mut place) = (starts.bits, 0, cache.batch.len);
             while bits != 0 {
                 last = bits.trailing_zeros() as usize;
                 bits &= bits - 1;
                 place += 1;
-                batch.bounds[place] = at + last;
+                cache.batch.bounds[place] = at + last;
             }
-            batch.len = place;
+            cache.batch.len = place;
             at += last;
             if last != 0 && !starts.stopped {
                 continue;
@@ -127,8 +136,8 @@ pub(super) fn count<P: Pattern>(
             }
         }
     }
-    total += look_up(vocab, text, cache, &mut batch);
-    stop(&batch, total);
+    total += look_up(vocab, text, cache);
+    stop(&cache.batch, total);
     total
 }
 
@@ -167,52 +176,45 @@ fn pad(text: &[u8]) -> [u8; BLOCK] {
 /// Each step asks one table for all pieces that the steps before did not know, without a branch on the answer: the
 /// processor waits for all of them at once.
 #[inline]
-fn look_up(vocab: &Vocab, text: &[u8], cache: &mut Cache, batch: &mut Batch) -> usize {
-    let len = batch.len.min(BATCH);
+fn look_up(vocab: &Vocab, text: &[u8], cache: &mut Cache) -> usize {
     let mut misses = [0_u8; BATCH];
     let (mut missing, mut total) = (0, 0);
+    let len = cache.batch.len.min(BATCH);
     for i in 0..len {
-        let key = key::of(text, batch.bounds[i], batch.bounds[i + 1]);
-        let entry = cache.hot(key::hash(key));
-        let hit = entry & MASK == key && key != 0;
-        let count = if hit { (entry >> BITS) as u32 } else { 0 };
-        batch.counts[i] = count;
+        let key = cache.batch.key(text, i);
+        let count = cache.hot(key, key.hash());
+        cache.batch.counts[i] = count;
         total += count as usize;
-        misses[missing] = i as u8;
-        missing += usize::from(!hit);
+        misses[missing & (BATCH - 1)] = i as u8;
+        missing += usize::from(count == 0);
     }
     for asked in 0..std::mem::take(&mut missing) {
         let i = usize::from(misses[asked]);
-        let key = key::of(text, batch.bounds[i], batch.bounds[i + 1]);
-        let hash = key::hash(key);
-        let found = key != 0 && vocab.has_key(key, hash);
-        batch.counts[i] = u32::from(found);
+        let key = cache.batch.key(text, i);
+        let hash = key.hash();
+        let found = key.is_some() && vocab.has_key(key, hash);
+        cache.batch.counts[i] = u32::from(found);
         total += usize::from(found);
-        if key != 0 {
-            // A count of 0 lasts until the end of this call only.
-            cache.keep_hot(key, hash, u32::from(found));
-        }
+        cache.keep_hot(key, hash, u32::from(found));
         misses[missing] = i as u8;
         missing += usize::from(!found);
     }
     for asked in 0..std::mem::take(&mut missing) {
         let i = usize::from(misses[asked]);
-        let key = key::of(text, batch.bounds[i], batch.bounds[i + 1]);
-        let hash = key::hash(key);
-        let count = if key == 0 { 0 } else { cache.multi(key, hash) };
-        batch.counts[i] = count;
+        let key = cache.batch.key(text, i);
+        let hash = key.hash();
+        let count = cache.multi(key, hash);
+        cache.batch.counts[i] = count;
         total += count as usize;
-        if key != 0 {
-            cache.keep_hot(key, hash, count);
-        }
+        cache.keep_hot(key, hash, count);
         misses[missing] = i as u8;
         missing += usize::from(count == 0);
     }
     for &i in &misses[..missing] {
         let i = usize::from(i);
-        let piece = &text[batch.bounds[i]..batch.bounds[i + 1]];
+        let piece = &text[cache.batch.bounds[i]..cache.batch.bounds[i + 1]];
         let count = count_piece(vocab, cache, piece);
-        batch.counts[i] = count;
+        cache.batch.counts[i] = count;
         total += count as usize;
     }
     total
@@ -220,9 +222,9 @@ fn look_up(vocab: &Vocab, text: &[u8], cache: &mut Cache, batch: &mut Batch) -> 
 
 /// Counts a piece that is neither a short token nor remembered.
 fn count_piece(vocab: &Vocab, cache: &mut Cache, piece: &[u8]) -> u32 {
-    let key = key::of(piece, 0, piece.len());
-    if key != 0 {
-        let hash = key::hash(key);
+    let key = Key::of(piece, 0, piece.len());
+    if key.is_some() {
+        let hash = key.hash();
         let count = bpe::count(vocab, &mut cache.memo, piece) as u32;
         cache.keep_multi(key, hash, count);
         cache.keep_hot(key, hash, count);

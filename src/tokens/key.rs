@@ -1,40 +1,112 @@
-//! A piece of up to 15 bytes as one number: its bytes, least significant first, and its length in bits 120 to 123.
+//! A piece of up to 15 bytes as two words: its bytes, least significant first, and its length above them.
 
 /// Longest piece that is a key.
 pub(super) const LONGEST: usize = 15;
-/// Bits 124 to 127 are free for a count.
-pub(super) const BITS: u32 = 124;
-/// A key without what stands above it.
-pub(super) const MASK: u128 = (1 << BITS) - 1;
-
-/// The key of `text[start..end]`, or 0 if that is empty or longer than 15 bytes.
-#[inline]
-pub(super) fn of(text: &[u8], start: usize, end: usize) -> u128 {
-    let length = end.wrapping_sub(start);
-    if length > LONGEST {
-        return 0;
+/// Where the length stands in the high word.
+const LENGTH: u32 = 56;
+/// Where there is room for a count above it.
+const COUNT: u32 = 60;
+/// The high word without a count.
+const MASK: u64 = (1 << COUNT) - 1;
+/// The bytes of each length, and the length.
+static LOW: [u64; 16] = {
+    let mut masks = [u64::MAX; 16];
+    let mut length = 0;
+    while length < 8 {
+        masks[length] = (1 << (length * 8)) - 1;
+        length += 1;
     }
-    let bytes = if let Some(Ok(window)) = text.get(start..start.wrapping_add(16)).map(<[u8; 16]>::try_from) {
-        u128::from_le_bytes(window)
-    } else {
-        let mut window = [0; 16];
-        for (to, from) in window.iter_mut().zip(text.get(start..).unwrap_or_default()) {
-            *to = *from;
-        }
-        u128::from_le_bytes(window)
-    };
-    bytes & ((1 << (length * 8)) - 1) | (length as u128) << 120
+    masks
+};
+static HIGH: [u64; 16] = {
+    let mut masks = [0; 16];
+    let mut length = 8;
+    while length < 16 {
+        masks[length] = (1 << ((length - 8) * 8)) - 1;
+        length += 1;
+    }
+    masks
+};
+
+/// The bytes and the length of a piece; nothing at all for one that is empty or longer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Key {
+    low: u64,
+    high: u64,
 }
 
-/// Spreads a key over 64 bits.
-#[inline]
-pub(super) fn hash(key: u128) -> u64 {
-    fold((key as u64) ^ 0x9E37_79B9_7F4A_7C15, ((key & MASK) >> 64) as u64 ^ 0xA076_1D64_78BD_642F)
+impl Key {
+    /// What no piece is.
+    pub(super) const NONE: Self = Self { low: 0, high: 0 };
+
+    /// The key of `text[start..end]`.
+    #[inline]
+    pub(super) fn of(text: &[u8], start: usize, end: usize) -> Self {
+        let length = end.wrapping_sub(start);
+        let (Some(&low), Some(&high)) = (LOW.get(length), HIGH.get(length)) else { return Self::NONE };
+        let (words, _) = match text.get(start..).and_then(<[u8]>::first_chunk::<16>) {
+            Some(window) => window.as_chunks::<8>(),
+            None => return Self::at_end(text.get(start..end).unwrap_or_default()),
+        };
+        match words {
+            [first, second] => Self {
+                low: u64::from_le_bytes(*first) & low,
+                high: u64::from_le_bytes(*second) & high | (length as u64) << LENGTH,
+            },
+            _ => Self::NONE,
+        }
+    }
+
+    #[cold]
+    fn at_end(piece: &[u8]) -> Self {
+        let mut window = [0; 16];
+        for (to, from) in window.iter_mut().zip(piece) {
+            *to = *from;
+        }
+        let both = u128::from_le_bytes(window);
+        Self { low: both as u64, high: (both >> 64) as u64 | (piece.len() as u64) << LENGTH }
+    }
+
+    /// Whether there is a piece.
+    #[inline]
+    pub(super) fn is_some(self) -> bool {
+        self.high != 0
+    }
+
+    /// Whether the piece has at most 7 bytes: then it is one word.
+    #[inline]
+    pub(super) fn is_short(self) -> bool {
+        self.high < 8 << LENGTH
+    }
+
+    /// A piece of up to 7 bytes.
+    #[inline]
+    pub(super) fn short(self) -> u64 {
+        self.low | self.high
+    }
+
+    /// The key with a count of at most 15 above it.
+    #[inline]
+    pub(super) fn with(self, count: u32) -> Self {
+        Self { low: self.low, high: self.high | u64::from(count) << COUNT }
+    }
+
+    /// The count that stands above this key, or 0 above another.
+    #[inline]
+    pub(super) fn count_of(self, key: Self) -> u32 {
+        if (self.low ^ key.low) | (self.high ^ key.high) & MASK == 0 { (self.high >> COUNT) as u32 } else { 0 }
+    }
+
+    /// Spreads the key over 64 bits.
+    #[inline]
+    pub(super) fn hash(self) -> u64 {
+        fold(self.low ^ 0x9E37_79B9_7F4A_7C15, self.high ^ 0xA076_1D64_78BD_642F)
+    }
 }
 
 /// Spreads two words over 64 bits.
 #[inline]
-pub(super) fn fold(left: u64, right: u64) -> u64 {
+fn fold(left: u64, right: u64) -> u64 {
     let product = u128::from(left) * u128::from(right);
     (product >> 64) as u64 ^ product as u64
 }
@@ -42,14 +114,12 @@ pub(super) fn fold(left: u64, right: u64) -> u64 {
 /// Spreads any bytes over 64 bits.
 pub(super) fn hash_bytes(bytes: &[u8]) -> u64 {
     let mut hash = bytes.len() as u64 ^ 0x9E37_79B9_7F4A_7C15;
-    for chunk in bytes.chunks(8) {
-        let mut word = [0; 8];
-        for (to, from) in word.iter_mut().zip(chunk) {
-            *to = *from;
-        }
-        hash = fold(hash ^ u64::from_le_bytes(word), 0xE703_7ED1_A0B4_28DB);
+    let (words, rest) = bytes.as_chunks::<8>();
+    for word in words {
+        hash = fold(hash ^ u64::from_le_bytes(*word), 0xE703_7ED1_A0B4_28DB);
     }
-    hash
+    let rest = rest.iter().rev().fold(0, |word, &byte| word << 8 | u64::from(byte));
+    fold(hash ^ rest, 0xE703_7ED1_A0B4_28DB)
 }
 
 /// An index below `size`, from the high bits of a hash.

@@ -59,7 +59,7 @@ fn shorter(vocab: &Vocab, token: &[u8]) -> u32 {
 fn compatible(vocab: &Vocab, mut left: u32, mut right: u32) -> bool {
     let mut limit = NONE;
     loop {
-        if vocab.merge(left, right) < limit {
+        if vocab.merging().merge(left, right) < limit {
             return false;
         }
         let (undo_left, undo_right) = (vocab.parts(left), vocab.parts(right));

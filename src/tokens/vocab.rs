@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::sync::OnceLock;
 
 use super::cut::Joints;
-use super::key;
+use super::key::{self, Key};
 
 /// No token.
 pub(super) const NONE: u32 = u32::MAX;
@@ -21,7 +21,7 @@ struct Short([u64; 8]);
 /// Four tokens of 8 to 15 bytes; 0 is free. One cache line.
 #[derive(Clone, Copy)]
 #[repr(align(64))]
-struct Middle([u128; 4]);
+struct Middle([Key; 4]);
 
 /// The merges and tokens of an encoding, without its special tokens.
 pub(super) struct Vocab {
@@ -32,19 +32,25 @@ pub(super) struct Vocab {
     /// The two tokens that each one is merged from; itself twice for a byte.
     parts: Vec<(u32, u32)>,
     bytes: [u32; 256],
-    /// Merge of each two bytes.
-    byte_pairs: Vec<u32>,
     short: Vec<Short>,
     short_ids: Vec<[u32; 8]>,
     middle: Vec<Middle>,
     middle_ids: Vec<[u32; 4]>,
     /// Tokens of 16 bytes and more: ids by hash of their bytes.
     long: Vec<u32>,
+    /// Only pieces that are no token need it.
+    merging: OnceLock<Merging>,
+    /// Only text that is not ASCII needs it.
+    joints: OnceLock<Joints>,
+}
+
+/// What merges.
+pub(super) struct Merging {
+    /// Merge of each two bytes.
+    byte_pairs: Vec<u32>,
     merges: Merges,
     /// Tokens that are one character below U+10000, by that character.
     characters: Vec<u32>,
-    /// Only text that is not ASCII needs it.
-    joints: OnceLock<Joints>,
     /// Which lengths tokens have, up to 63 bytes or more, by hash of their first three bytes.
     lengths: Vec<u64>,
     /// Lengths of 63 bytes and more, longest first.
@@ -67,17 +73,13 @@ impl Vocab {
             offsets: (0..=singles.len() as u32).collect(),
             parts: (0..singles.len() as u32).map(|id| (id, id)).collect(),
             bytes: [NONE; 256],
-            byte_pairs: vec![NONE; 1 << 16],
             short: Vec::new(),
             short_ids: Vec::new(),
             middle: Vec::new(),
             middle_ids: Vec::new(),
             long: Vec::new(),
-            merges: Merges::default(),
-            characters: vec![NONE; 1 << 16],
+            merging: OnceLock::new(),
             joints: OnceLock::new(),
-            lengths: vec![0; LENGTHS],
-            great_lengths: Vec::new(),
         };
         for (id, &byte) in singles.iter().enumerate() {
             vocab.bytes[usize::from(byte)] = id as u32;
@@ -119,21 +121,24 @@ impl Vocab {
     }
 
     fn index(&mut self) {
-        let ids = 0..self.parts.len() as u32;
-        let lengths = |low: usize, high: usize| {
-            ids.clone().filter(|&id| (low..=high).contains(&self.token(id).map_or(0, <[u8]>::len))).count()
-        };
-        let (short, middle, long) = (lengths(1, 7), lengths(8, 15), lengths(16, usize::MAX));
+        let (mut short, mut middle, mut long) = (0, 0, 0_usize);
+        for ends in self.offsets.windows(2) {
+            match ends[1] - ends[0] {
+                0 => {}
+                1..=7 => short += 1,
+                8..=15 => middle += 1,
+                _ => long += 1,
+            }
+        }
         self.short = vec![Short([0; 8]); short / 5 + 1];
         self.short_ids = vec![[NONE; 8]; self.short.len()];
-        self.middle = vec![Middle([0; 4]); middle / 2 + 1];
+        self.middle = vec![Middle([Key::NONE; 4]); middle / 2 + 1];
         self.middle_ids = vec![[NONE; 4]; self.middle.len()];
         self.long = vec![NONE; (long * 2).next_power_of_two()];
-        self.merges = Merges::with_capacity(self.parts.len());
-        for id in ids {
+        for id in 0..self.parts.len() as u32 {
             let (start, end) = (self.offsets[id as usize] as usize, self.offsets[id as usize + 1] as usize);
-            let key = key::of(&self.arena, start, end);
-            let hash = key::hash(key);
+            let key = Key::of(&self.arena, start, end);
+            let hash = key.hash();
             match end - start {
                 0 => continue,
                 1..=7 => {
@@ -144,13 +149,13 @@ impl Vocab {
                         }
                         bucket = (bucket + 1) % self.short.len();
                     };
-                    self.short[bucket].0[slot] = squeeze(key);
+                    self.short[bucket].0[slot] = key.short();
                     self.short_ids[bucket][slot] = id;
                 }
                 8..=15 => {
                     let mut bucket = key::index(hash, self.middle.len());
                     let slot = loop {
-                        if let Some(slot) = self.middle[bucket].0.iter().position(|&key| key == 0) {
+                        if let Some(slot) = self.middle[bucket].0.iter().position(|&key| key == Key::NONE) {
                             break slot;
                         }
                         bucket = (bucket + 1) % self.middle.len();
@@ -166,29 +171,7 @@ impl Vocab {
                     self.long[slot] = id;
                 }
             }
-            if end - start <= 3
-                && let Ok(text) = std::str::from_utf8(&self.arena[start..end])
-                && let Some(character) = text.chars().next()
-                && character.len_utf8() == end - start
-            {
-                self.characters[character as usize] = id;
-            }
-            if end - start >= 3 {
-                self.lengths[length_place(&self.arena[start..end])] |= 1 << (end - start).min(63);
-            }
-            if end - start >= 63 {
-                self.great_lengths.push(end - start);
-            }
-            let (left, right) = self.parts[id as usize];
-            if end - start > 1 {
-                self.merges.insert(left, right, id);
-            }
-            if end - start == 2 {
-                self.byte_pairs[usize::from(self.arena[start]) << 8 | usize::from(self.arena[start + 1])] = id;
-            }
         }
-        self.great_lengths.sort_unstable_by(|a, b| b.cmp(a));
-        self.great_lengths.dedup();
     }
 
     /// One more than the highest id.
@@ -226,22 +209,10 @@ impl Vocab {
         self.bytes[usize::from(byte)]
     }
 
-    /// The token of one character, or `NONE`.
+    /// What merges.
     #[inline]
-    pub(super) fn character(&self, code: u32) -> u32 {
-        self.characters.get(code as usize).copied().unwrap_or(NONE)
-    }
-
-    /// What two bytes merge into, or `NONE`.
-    #[inline]
-    pub(super) fn byte_pair(&self, left: u8, right: u8) -> u32 {
-        self.byte_pairs[usize::from(left) << 8 | usize::from(right)]
-    }
-
-    /// What two tokens merge into, or `NONE`.
-    #[inline]
-    pub(super) fn merge(&self, left: u32, right: u32) -> u32 {
-        self.merges.get(left, right, &self.parts)
+    pub(super) fn merging(&self) -> &Merging {
+        self.merging.get_or_init(|| Merging::new(self))
     }
 
     /// Which characters tokens join.
@@ -253,9 +224,10 @@ impl Vocab {
     /// The longest token that `bytes` start with; `NONE` only if there are no bytes.
     pub(super) fn longest(&self, bytes: &[u8]) -> u32 {
         let Some(&first) = bytes.first() else { return NONE };
-        let mut lengths = self.lengths[length_place(bytes)];
+        let merging = self.merging();
+        let mut lengths = merging.lengths[length_place(bytes)];
         if lengths >> 63 != 0 {
-            for &length in &self.great_lengths {
+            for &length in &merging.great_lengths {
                 if let Some(start) = bytes.get(..length) {
                     let id = self.find_long(start);
                     if id != NONE {
@@ -276,24 +248,22 @@ impl Vocab {
             }
         }
         match bytes.get(1) {
-            Some(&second) if self.byte_pair(first, second) != NONE => self.byte_pair(first, second),
+            Some(&second) if merging.byte_pair(first, second) != NONE => merging.byte_pair(first, second),
             _ => self.byte(first),
         }
     }
 
     /// The token whose bytes are these, or `NONE`.
     pub(super) fn find(&self, bytes: &[u8]) -> u32 {
-        match key::of(bytes, 0, bytes.len()) {
-            0 => self.find_long(bytes),
-            key => self.find_key(key, key::hash(key)),
-        }
+        let key = Key::of(bytes, 0, bytes.len());
+        if key.is_some() { self.find_key(key, key.hash()) } else { self.find_long(bytes) }
     }
 
     /// The token of a key, or `NONE`.
     #[inline]
-    pub(super) fn find_key(&self, key: u128, hash: u64) -> u32 {
-        if key < 8 << 120 {
-            let (key, mut bucket) = (squeeze(key), key::index(hash, self.short.len()));
+    pub(super) fn find_key(&self, key: Key, hash: u64) -> u32 {
+        if key.is_short() {
+            let (key, mut bucket) = (key.short(), key::index(hash, self.short.len()));
             loop {
                 let keys = &self.short[bucket].0;
                 if let Some(slot) = keys.iter().position(|&found| found == key) {
@@ -311,7 +281,7 @@ impl Vocab {
             if let Some(slot) = keys.iter().position(|&found| found == key) {
                 return self.middle_ids[bucket][slot];
             }
-            if keys[3] == 0 {
+            if keys[3] == Key::NONE {
                 return NONE;
             }
             bucket = (bucket + 1) % self.middle.len();
@@ -320,9 +290,9 @@ impl Vocab {
 
     /// Whether a key is a token; cheaper than asking which.
     #[inline]
-    pub(super) fn has_key(&self, key: u128, hash: u64) -> bool {
-        if key < 8 << 120 {
-            let (key, mut bucket) = (squeeze(key), key::index(hash, self.short.len()));
+    pub(super) fn has_key(&self, key: Key, hash: u64) -> bool {
+        if key.is_short() {
+            let (key, mut bucket) = (key.short(), key::index(hash, self.short.len()));
             loop {
                 let keys = &self.short[bucket].0;
                 if keys.iter().filter(|&&other| other == key).count() != 0 {
@@ -340,7 +310,7 @@ impl Vocab {
             if keys.iter().filter(|&&other| other == key).count() != 0 {
                 return true;
             }
-            if keys[3] == 0 {
+            if keys[3] == Key::NONE {
                 return false;
             }
             bucket = (bucket + 1) % self.middle.len();
@@ -357,6 +327,62 @@ impl Vocab {
             slot = (slot + 1) & (self.long.len() - 1);
         }
         NONE
+    }
+}
+
+impl Merging {
+    #[cold]
+    fn new(vocab: &Vocab) -> Self {
+        let mut merging = Self {
+            byte_pairs: vec![NONE; 1 << 16],
+            merges: Merges::with_capacity(vocab.len()),
+            characters: vec![NONE; 1 << 16],
+            lengths: vec![0; LENGTHS],
+            great_lengths: Vec::new(),
+        };
+        for id in 0..vocab.len() as u32 {
+            let token = vocab.token(id).unwrap_or_default();
+            if token.len() <= 3
+                && let Some(character) = std::str::from_utf8(token).ok().and_then(|text| text.chars().next())
+                && character.len_utf8() == token.len()
+            {
+                merging.characters[character as usize] = id;
+            }
+            if let [first, second] = *token {
+                merging.byte_pairs[usize::from(first) << 8 | usize::from(second)] = id;
+            }
+            if token.len() >= 2 {
+                let (left, right) = vocab.parts(id);
+                merging.merges.insert(left, right, id);
+            }
+            if token.len() >= 3 {
+                merging.lengths[length_place(token)] |= 1 << token.len().min(63);
+            }
+            if token.len() >= 63 {
+                merging.great_lengths.push(token.len());
+            }
+        }
+        merging.great_lengths.sort_unstable_by(|a, b| b.cmp(a));
+        merging.great_lengths.dedup();
+        merging
+    }
+
+    /// The token of one character, or `NONE`.
+    #[inline]
+    pub(super) fn character(&self, code: u32) -> u32 {
+        self.characters.get(code as usize).copied().unwrap_or(NONE)
+    }
+
+    /// What two bytes merge into, or `NONE`.
+    #[inline]
+    pub(super) fn byte_pair(&self, left: u8, right: u8) -> u32 {
+        self.byte_pairs[usize::from(left) << 8 | usize::from(right)]
+    }
+
+    /// What two tokens merge into, or `NONE`.
+    #[inline]
+    pub(super) fn merge(&self, left: u32, right: u32) -> u32 {
+        self.merges.get(left, right)
     }
 }
 
@@ -383,17 +409,10 @@ fn length_place(bytes: &[u8]) -> usize {
     (start.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32) as usize & (LENGTHS - 1)
 }
 
-/// A key of up to 7 bytes in 64 bits.
-#[inline]
-fn squeeze(key: u128) -> u64 {
-    key as u64 | (key >> 64) as u64
-}
-
-/// (left, right) → merged, open addressing. A slot is the merged id and some bits of the hash above it: small, because
-/// this table is asked at random places. Whoever finds an id there still has to compare the parts.
+/// (left, right) → merged, open addressing. A slot is left, right and merged, 21 bits each: one place in memory answers.
 #[derive(Default)]
 struct Merges {
-    slots: Vec<u32>,
+    slots: Vec<u64>,
     /// A bit for each hash, which answers most questions about pairs that do not merge.
     seen: Vec<u64>,
 }
@@ -401,45 +420,54 @@ struct Merges {
 /// Ids are below 2^21 - 1.
 const ID_BITS: u32 = 21;
 const ID: u32 = (1 << ID_BITS) - 1;
+/// No merge.
+const FREE: u64 = u64::MAX;
 
 impl Merges {
     fn with_capacity(merges: usize) -> Self {
-        Self { slots: vec![NONE; (merges * 2).next_power_of_two()], seen: vec![0; 1 << 14] }
+        Self { slots: vec![FREE; merges / 3 * 4 + 1], seen: vec![0; 1 << 14] }
     }
 
     #[inline]
-    fn hash(left: u32, right: u32) -> u64 {
-        let hash = (u64::from(left) << 32 | u64::from(right)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    fn pair(left: u32, right: u32) -> u64 {
+        u64::from(left) << ID_BITS | u64::from(right)
+    }
+
+    #[inline]
+    fn hash(pair: u64) -> u64 {
+        let hash = pair.wrapping_mul(0x9E37_79B9_7F4A_7C15);
         hash ^ hash >> 32
     }
 
     fn insert(&mut self, left: u32, right: u32, merged: u32) {
-        let hash = Self::hash(left, right);
+        let pair = Self::pair(left, right);
+        let hash = Self::hash(pair);
         let word = (hash >> 6) as usize & (self.seen.len() - 1);
         self.seen[word] |= 1 << (hash & 63);
-        let mut slot = hash as usize & (self.slots.len() - 1);
-        while self.slots[slot] != NONE {
-            slot = (slot + 1) & (self.slots.len() - 1);
+        let mut slot = key::index(hash, self.slots.len());
+        while self.slots[slot] != FREE {
+            slot = if slot + 1 < self.slots.len() { slot + 1 } else { 0 };
         }
-        self.slots[slot] = (hash >> 32) as u32 & !ID | merged;
+        self.slots[slot] = pair << ID_BITS | u64::from(merged);
     }
 
     #[inline]
-    fn get(&self, left: u32, right: u32, parts: &[(u32, u32)]) -> u32 {
-        let hash = Self::hash(left, right);
+    fn get(&self, left: u32, right: u32) -> u32 {
+        let pair = Self::pair(left, right);
+        let hash = Self::hash(pair);
         if self.seen[(hash >> 6) as usize & (self.seen.len() - 1)] >> (hash & 63) & 1 == 0 {
             return NONE;
         }
-        let mut slot = hash as usize & (self.slots.len() - 1);
+        let mut slot = key::index(hash, self.slots.len());
         loop {
             let found = self.slots[slot];
-            if found == NONE {
+            if found >> ID_BITS == pair {
+                return found as u32 & ID;
+            }
+            if found == FREE {
                 return NONE;
             }
-            if (found ^ (hash >> 32) as u32) & !ID == 0 && parts[(found & ID) as usize] == (left, right) {
-                return found & ID;
-            }
-            slot = (slot + 1) & (self.slots.len() - 1);
+            slot = if slot + 1 < self.slots.len() { slot + 1 } else { 0 };
         }
     }
 }
