@@ -49,7 +49,8 @@ class OpenCall:
     """Whether `hear` records what observers saw, under names of the host's own, so that they need not."""
 
     __slots__ = (
-        "_before", "_closed", "_hold", "_told", "divide", "exchanges", "heard", "labels", "observed", "scope", "shares",
+        "_admitted", "_before", "_closed", "_hold", "_told", "divide", "exchanges", "heard", "labels", "observed",
+        "scope", "shares",
     )  # fmt: skip
 
     def __init__(self, scope: Scope | None, **labels: str | None) -> None:
@@ -64,16 +65,27 @@ class OpenCall:
         self._closed = False
         self._before: OpenCall | None = None
         self._hold: Reservation | None = None
+        self._admitted = False
 
     def admit(self) -> None:
-        """Reserve what the call may cost, as far as is known, if a quota guards its scope.
+        """Reserve what the call may cost, as far as is known, if a quota guards its scope; once.
 
         Raises:
             QuotaError: There is no room for it.
         """
-        quota = self.scope.quota if self.scope is not None else None
+        quota = self._guardian()
         if quota is not None:
             self._hold = quota.admit(self.scope, self.labels, None)
+
+    async def aadmit(self) -> None:
+        """Reserve as `admit` does while the event loop goes on."""
+        quota = self._guardian()
+        if quota is not None:
+            self._hold = await quota.aadmit(self.scope, self.labels, None)
+
+    def _guardian(self) -> Any:
+        admitted, self._admitted = self._admitted, True
+        return self.scope.quota if self.scope is not None and not admitted else None
 
     def hand_over(self) -> Reservation | None:
         """Return the reservation, for the request that knows better what it may cost; it is its from now on."""
@@ -89,6 +101,13 @@ class OpenCall:
     def __exit__(self, *exc_info: object) -> None:
         call_variable.set(self._before)
 
+    async def __aenter__(self) -> OpenCall:
+        await self.aadmit()
+        return self.__enter__()
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        self.__exit__(*exc_info)
+
     def leave(self) -> None:
         """End requests that are still open with what has come so far.
 
@@ -102,8 +121,8 @@ class OpenCall:
         """Take what a token tracker was told."""
         self._told.append(usage)
 
-    def hear(self, usage: Usage) -> None:
-        """Take what an observer saw of a request."""
+    def hear(self, usage: Usage, held: str | None = None) -> None:  # noqa: ARG002 - for those that record
+        """Take what an observer saw of a request, and the id of the reservation that it was made under."""
         self.heard.append(usage)
 
     def close(self, estimate: Callable[[], Usage] | None) -> None:
@@ -120,8 +139,10 @@ class OpenCall:
             return
         if self._hold is not None and not self._told and estimate is not None:
             self._told.append(estimate())
+        # What is settled together has one id only if it is one call.
+        held = self._hold.id if self._hold is not None and len(self._told) == 1 else None
         for usage in self._told:
-            record(usage, scope=self.scope, shares=self.shares, **self.labels)
+            record(usage, scope=self.scope, shares=self.shares, id=held, **self.labels)
         if self._hold is not None:
             self._settle(self._hold)
         if estimate is None or self._told:

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyInt};
 
+use super::rows::parse_id;
 use super::scope::{PyScope, current_scope, labels_from};
 use super::usage::PyUsage;
 use crate::call::{Dim, LabelsRef};
@@ -49,11 +50,12 @@ impl PyShare<'_> {
 /// Labels that are not given are those of the scope; `provider` and `model` those of the usage. Outside a run the call
 /// is counted in `health()` as unattributed. `scope` is for hooks that learn of a call later than it was made. `shares`
 /// divides one call among several: labels of each, its weight and, if it is another, the scope it counts in; such as the
-/// documents of an embedding batch and the tokens of their texts.
+/// documents of an embedding batch and the tokens of their texts. `id` is that of the reservation of a quota which it was
+/// made under, and of this call only.
 #[pyfunction]
 #[pyo3(signature = (usage, *, model = None, provider = None, operation = None, role = None, document = None,
     track_id = None, file_path = None, tenant = None, user = None, session = None, component = None, tool = None,
-    attempt = 1, scope = None, shares = None))]
+    attempt = 1, scope = None, shares = None, id = None))]
 #[allow(clippy::too_many_arguments)] // one for each label
 pub(super) fn record(
     py: Python<'_>,
@@ -73,6 +75,7 @@ pub(super) fn record(
     attempt: u32,
     scope: Option<&PyScope>,
     shares: Option<Vec<PyShare<'_>>>,
+    id: Option<&str>,
 ) -> PyResult<()> {
     let mut own = LabelsRef::default();
     for (dim, label) in [
@@ -92,8 +95,11 @@ pub(super) fn record(
         own.set(dim, label);
     }
     let shares: Vec<_> = shares.into_iter().flatten().map(PyShare::read).collect::<PyResult<_>>()?;
+    let id = id.map(parse_id).transpose()?;
     in_scope(py, scope, |scope| {
-        if shares.is_empty() {
+        if let Some(id) = id {
+            meter().record_as(id, scope, own, &usage.0, attempt, &shares);
+        } else if shares.is_empty() {
             meter().record(scope, own, &usage.0, attempt);
         } else {
             meter().record_shared(scope, own, &usage.0, attempt, &shares);

@@ -183,8 +183,9 @@ def _inner(raw: Function) -> Function:
         if ticket is None:
             return await raw(*args, **kwargs)
         try:
-            with within(ticket.scope), ticket.call:
-                result = await raw(*args, **kwargs)
+            with within(ticket.scope):
+                async with ticket.call:
+                    result = await raw(*args, **kwargs)
         except BaseException:
             with guard("closing a LightRAG call"):
                 ticket.call.close(None)  # it may have told a tracker before it failed

@@ -97,8 +97,9 @@ def _coroutine(method: str, original: Callable[..., Any]) -> Callable[..., Any]:
         if call is None:
             return await original(self, *args, **kwargs)
         try:
-            with within(call.scope), call:
-                result = await original(self, *args, **kwargs)
+            with within(call.scope):
+                async with call:
+                    result = await original(self, *args, **kwargs)
         except BaseException as exc:
             _failed(call, exc)
             if isinstance(exc, QuotaError) and method == "async_chat":
@@ -141,7 +142,7 @@ def _async_generator(method: str, original: Callable[..., Any]) -> Callable[...,
                 yield item
             return
         try:
-            call.admit()
+            await call.aadmit()
         except QuotaError as exc:
             _failed(call, exc)
             yield exc.ragflow

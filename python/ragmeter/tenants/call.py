@@ -55,6 +55,10 @@ class TenantCall(OpenCall):
         self._within.__enter__()
         return self
 
+    async def __aenter__(self) -> TenantCall:
+        await self.aadmit()
+        return self.__enter__()
+
     def __exit__(self, *exc_info: object) -> None:
         self._within.__exit__(*exc_info)
         super().__exit__(*exc_info)
@@ -70,11 +74,11 @@ class TenantCall(OpenCall):
         finally:
             call_variable.set(before)
 
-    def hear(self, usage: Usage) -> None:
+    def hear(self, usage: Usage, held: str | None = None) -> None:
         """Record a request that an observer saw; each attempt is one call."""
         self.heard.append(usage)
         with guard("recording a call of a tenant's model"):
-            record(self._whole(usage), scope=self.scope, **self.labels)
+            record(self._whole(usage), scope=self.scope, id=held, **self.labels)
 
     def said(self) -> Usage | None:
         """Return what the provider said so far, all requests together."""
