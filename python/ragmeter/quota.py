@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import functools
 import json
-import weakref
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from ragmeter._native import LedgerError, QuotaCore
 from ragmeter.forecast import Forecast
-from ragmeter.ledger import at_exit, current_ledger, dollars
+from ragmeter.ledger import current_ledger
 from ragmeter.meter import QuotaError, guard, logger
-from ragmeter.reservation import Reservation, in_event_loop, take_elsewhere
+from ragmeter.override import Override
+from ragmeter.recovery import look_after, recover
+from ragmeter.reservation import Asked, Reservation, in_event_loop, take_elsewhere
 from ragmeter.standing import QuotaExceeded, QuotaUnavailable, limit_of, picodollars, standing_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from decimal import Decimal
 
-    from ragmeter._native import QuotaHold, Scope, Usage
+    from ragmeter._native import Scope, Usage
     from ragmeter.ledger import Ledger
     from ragmeter.reservation import Taken
 
@@ -29,7 +29,6 @@ __all__ = ["Quota", "QuotaError", "QuotaExceeded", "QuotaUnavailable", "Reservat
 
 _MOST_RUNS = 10_000
 """How many runs are remembered as begun."""
-_quotas: weakref.WeakSet[Quota] = weakref.WeakSet()
 
 
 class Quota(QuotaCore):
@@ -89,7 +88,7 @@ class Quota(QuotaCore):
         quota = cls(url, lease)
         quota.prices, quota.when_down, quota.forecast = prices, when_down, Forecast(output_tokens)
         quota._begun, quota._listeners = {}, []
-        _listen(quota)
+        look_after(quota)
         try:
             quota.check()
         except LedgerError as exc:
@@ -208,7 +207,7 @@ class Quota(QuotaCore):
             QuotaExceeded: A limit has no room for it.
             QuotaUnavailable: The sums cannot be reached, and the quota is closed then.
         """
-        asked = _Asked((tenant, user, model, operation), provider, run, instead)
+        asked = Asked((tenant, user, model, operation), provider, run, instead)
         try:
             return self._taken(asked, self.take(*asked.args(self, tokens, calls, money, word)))
         except LedgerError as exc:
@@ -233,7 +232,7 @@ class Quota(QuotaCore):
 
         What was reserved for somebody who is cancelled meanwhile is given back.
         """
-        asked = _Asked((tenant, user, model, operation), provider, run, instead)
+        asked = Asked((tenant, user, model, operation), provider, run, instead)
         args = asked.args(self, tokens, calls, money, word)
         try:
             taken = await take_elsewhere(self.take, *args) if in_event_loop() else self.take(*args)
@@ -241,7 +240,7 @@ class Quota(QuotaCore):
             return self._blind(asked, exc)
         return self._taken(asked, taken)
 
-    def _taken(self, asked: _Asked, taken: Taken) -> Reservation:
+    def _taken(self, asked: Asked, taken: Taken) -> Reservation:
         hold, said = taken
         if hold is None:
             raise QuotaExceeded(standing_of(said[0]))
@@ -252,7 +251,7 @@ class Quota(QuotaCore):
         self._warn(said)
         return Reservation(self, hold, asked.about, asked.who)
 
-    def _blind(self, asked: _Asked, exc: LedgerError) -> Reservation:
+    def _blind(self, asked: Asked, exc: LedgerError) -> Reservation:
         self._unreachable(exc)
         self.count_blind(self.when_down == "closed")
         if self.when_down == "closed":
@@ -346,24 +345,7 @@ class Quota(QuotaCore):
             msg = "reconciling takes a ledger: Ledger.open(url, attach=False)"
             raise ValueError(msg)
         self.standing((tenant, user, model, operation))
-        return self._recover(self.lapsed(), ledger)
-
-    def _recover(self, holds: Sequence[QuotaHold], ledger: Ledger) -> int:
-        calls: dict[str | None, Rows] = {}
-        for row in ledger.calls_of([hold.id for hold in holds if hold.id is not None]):
-            calls.setdefault(row["id"], []).append(row)
-        known = [(hold, calls[hold.id]) for hold in holds if hold.id in calls]
-        for hold, parts in known:
-            counts = [part["usage"].get(name) for part in parts for name in ("input_tokens", "output_tokens")]
-            tokens = [count for count in counts if count is not None]
-            prices = [self._price_of(part) for part in parts]
-            money = sum(price for price in prices if price is not None)
-            hold.recover(sum(tokens) if tokens else None, 1, None if None in prices else picodollars(money))
-        return len(known)
-
-    def _price_of(self, row: Mapping[str, Any]) -> Decimal | None:
-        cost = self._cost(row["labels"].get("provider"), row["labels"].get("model"), row["usage"])
-        return dollars(row["reported_cost"]) if cost is None else cost
+        return recover(self, self.lapsed(), ledger)
 
     def override(self, who: str, why: str) -> Override:
         """Return what lets calls through whatever the limits say: `ragmeter.run(quota=quota.override("root", "demo"))`.
@@ -413,84 +395,3 @@ class Quota(QuotaCore):
             from ragmeter.export.webhook import announce
 
             announce(standing["name"], "quota.warning", json.loads(json.dumps(standing, default=str)))
-
-
-class Override:
-    """A quota whose limits do not hold, on somebody's word; made by `Quota.override`."""
-
-    __slots__ = ("_quota", "_word")
-
-    def __init__(self, quota: Quota, word: tuple[str, str]) -> None:
-        self._quota = quota
-        self._word = word
-
-    def admit(
-        self,
-        scope: Scope,
-        labels: Mapping[str, Any],
-        request: Callable[[], Mapping[str, Any]] | None,
-        instead: Reservation | None = None,
-    ) -> Reservation:
-        """Reserve as `Quota.admit` does, and pass every limit."""
-        return self._quota.admit(scope, labels, request, instead, self._word)
-
-    async def aadmit(
-        self,
-        scope: Scope,
-        labels: Mapping[str, Any],
-        request: Callable[[], Mapping[str, Any]] | None,
-        instead: Reservation | None = None,
-    ) -> Reservation:
-        """Reserve as `admit` does while the event loop goes on."""
-        return await self._quota.aadmit(scope, labels, request, instead, self._word)
-
-
-class _Asked(NamedTuple):
-    """Who asks for a reservation."""
-
-    who: tuple[str | None, str | None, str | None, str | None]
-    provider: str | None
-    run: str | None
-    instead: Reservation | None
-
-    @property
-    def about(self) -> tuple[str | None, ...]:
-        _tenant, _user, model, operation = self.who
-        return operation, self.provider, model
-
-    def args(
-        self, quota: Quota, tokens: int | None, calls: int, money: Any, word: tuple[str, str] | None
-    ) -> tuple[Any, ...]:
-        """What `Quota.take` is called with."""
-        amount = None if money is None else picodollars(money)
-        hold = self.instead._hold if self.instead is not None else None
-        return self.who, tokens, calls, amount, self.run is not None and self.run in quota._begun, word, hold
-
-
-def _listen(quota: Quota) -> None:
-    """Let a quota hear what happens while nobody waits for it, and see to it that nothing is left undone at the end."""
-    known = weakref.ref(quota)
-
-    def warn(said: Rows) -> None:
-        if (quota := known()) is not None:
-            quota._warn(said)
-
-    def lapsed(holds: Sequence[QuotaHold]) -> None:
-        quota, ledger = known(), current_ledger()
-        if quota is not None and ledger is not None:
-            with guard("reconciling a quota"):
-                quota._recover(holds, ledger)
-
-    quota.listen(warn, lapsed)
-    _quotas.add(quota)
-    _arrange()
-
-
-def _at_exit() -> None:
-    for quota in list(_quotas):
-        quota.flush()
-
-
-@functools.cache
-def _arrange() -> None:
-    at_exit(_at_exit)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ragmeter._native import LedgerError
 from ragmeter.meter import guard
@@ -20,12 +20,35 @@ if TYPE_CHECKING:
 
     Taken = tuple[QuotaHold | None, list[dict[str, Any]]]
 
-__all__ = ["Reservation", "in_event_loop", "pool", "take_elsewhere"]
+__all__ = ["Asked", "Reservation", "in_event_loop", "pool", "take_elsewhere"]
 
 _MOST_THREADS = 32
 """What they ask for at the same time shares a round trip: more would not be faster."""
 _pools: dict[int, ThreadPoolExecutor] = {}
 """By process: a forked child has none of its parent's threads."""
+
+
+class Asked(NamedTuple):
+    """Who asks for a reservation."""
+
+    who: tuple[str | None, str | None, str | None, str | None]
+    provider: str | None
+    run: str | None
+    instead: Reservation | None
+
+    @property
+    def about(self) -> tuple[str | None, ...]:
+        """Operation, provider and model of the call."""
+        _tenant, _user, model, operation = self.who
+        return operation, self.provider, model
+
+    def args(
+        self, quota: Quota, tokens: int | None, calls: int, money: Any, word: tuple[str, str] | None
+    ) -> tuple[Any, ...]:
+        """Return what `Quota.take` is called with."""
+        amount = None if money is None else picodollars(money)
+        hold = self.instead._hold if self.instead is not None else None
+        return self.who, tokens, calls, amount, self.run is not None and self.run in quota._begun, word, hold
 
 
 class Reservation:
