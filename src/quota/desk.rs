@@ -199,7 +199,9 @@ impl Desk {
     fn put_back(&self, quota: &Quota, late: Vec<Op>, renewals: &[Op]) {
         let mut tended = lock(&self.tended);
         if !tended.stuck {
-            late.iter().for_each(|op| count_late(quota, op));
+            for op in &late {
+                count_late(quota, op);
+            }
         }
         tended.stuck |= !late.is_empty();
         tended.late.splice(..0, late);
