@@ -314,12 +314,13 @@ impl Desk {
             if any_late {
                 std::thread::sleep(SOON); // whoever comes meanwhile takes it along
             }
+            if self.catch_up(quota).is_err() {
+                std::thread::sleep(PAUSE / 2);
+            }
+            // After renewing: whoever hears of it may take his time.
             quota.tell(&said);
             if swept || watching {
                 quota.tell_lapsed();
-            }
-            if self.catch_up(quota).is_err() {
-                std::thread::sleep(PAUSE / 2);
             }
         }
     }
