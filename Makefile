@@ -11,6 +11,7 @@ RUST := Cargo.toml Cargo.lock pyproject.toml build.rs $(shell find src data -typ
 OLDER_OPENAI := 1.109.1 2.54.0
 OLDER_LIGHTRAG := 1.4.6 1.4.16
 RAGANYTHING := 1.4.3
+LITELLM := 1.109.1
 LIGHTRAG_MATRIX := 1.3.9 1.4.6 1.4.9.11 1.4.16 1.5.0 1.5.4 1.5.5
 # Old releases warn of what Python has planned since.
 TEST_LIGHTRAG = PYTHONPATH=.venv/lightrag/$$release $(BIN)/python -m pytest -o filterwarnings=default tests/e2e/test_releases.py
@@ -27,13 +28,14 @@ demo: .venv/.release .venv/.demo-tools ## Meter a real LightRAG and compare with
 build: .venv/.release ## Build the release version into .venv, with the ragmeter command
 
 .PHONY: test
-test: .venv/.test-tools .venv/.dev $(OLDER_OPENAI:%=.venv/openai/%) $(OLDER_LIGHTRAG:%=.venv/lightrag/%) .venv/raganything/$(RAGANYTHING) ## Run every test
+test: .venv/.test-tools .venv/.dev $(OLDER_OPENAI:%=.venv/openai/%) $(OLDER_LIGHTRAG:%=.venv/lightrag/%) .venv/raganything/$(RAGANYTHING) .venv/litellm/$(LITELLM) ## Run every test
 	tools/servers
 	cargo test --quiet
 	$(BIN)/python -m pytest
 	for release in $(OLDER_OPENAI); do PYTHONPATH=.venv/openai/$$release $(BIN)/python -m pytest tests/e2e/test_openai.py; done
 	for release in $(OLDER_LIGHTRAG); do $(TEST_LIGHTRAG); done
 	PYTHONPATH=.venv/raganything/$(RAGANYTHING):.venv/lightrag/1.4.16 $(BIN)/python -m pytest -o filterwarnings=default tests/e2e/raganything_on_the_stub.py
+	PYTHONPATH=.venv/litellm/$(LITELLM) $(BIN)/python -m pytest -o filterwarnings=default tests/e2e/tenants/litellm_on_the_stub.py
 
 .PHONY: test-matrix
 test-matrix: .venv/.test-tools .venv/.dev $(LIGHTRAG_MATRIX:%=.venv/lightrag/%) ## Meter every generation of LightRAG against the bill
@@ -62,11 +64,13 @@ api-cases: .venv/.test-tools .venv/.dev ## Send 5,000 made-up requests to the HT
 	RAGMETER_API_CASES=5600 $(BIN)/python -m pytest -s tests/python/api/test_schema.py
 
 .PHONY: key-search
-key-search: .venv/.test-tools .venv/.dev ## Run the tests of tenants, and look for their keys in everything that is left of the run
+key-search: .venv/.test-tools .venv/.dev ## Run every test, and look for keys in all that is left: KEY_SEARCH=tests/python/api for some
 	tools/servers
 	rm -rf target/key-search && mkdir -p target/key-search
-	$(BIN)/python -m pytest -q tests/python/tenants tests/python/api tests/e2e/tenants --basetemp=target/key-search/files --log-file=target/key-search/log --log-file-level=DEBUG
-	tools/key_search target/key-search
+	status=0; RAGMETER_KEEP_ANSWERS=$(CURDIR)/target/key-search/said PYTHONPATH=tools $(BIN)/python -m pytest -q \
+		-p keep_answers $(KEY_SEARCH) --basetemp=target/key-search/files -o tmp_path_retention_policy=all \
+		--log-file=target/key-search/log --log-file-level=DEBUG > target/key-search.out 2>&1 || status=$$?; \
+	tail -n 5 target/key-search.out; tools/key_search target/key-search && exit $$status
 
 .PHONY: bench-ledger
 bench-ledger: .venv/.test-tools .venv/.release ## Measure the ledger side by side with what it is compared with
@@ -154,6 +158,12 @@ clean: ## Remove what make made
 # The same for LightRAG, whose releases make do with what the newest depends on.
 .venv/lightrag/%: | .venv/.test-tools
 	$(PIP) --target $@.new --no-deps lightrag-hku==$*
+	mv $@.new $@
+
+# litellm and what only it needs; it wants a newer botocore than aiobotocore does, for calls that are not made here.
+.venv/litellm/%: | .venv/.test-tools
+	$(PIP) --target $@.new --no-deps litellm==$* fastuuid filelock h2 hpack huggingface-hub hyperframe importlib-metadata \
+		jinja2 jsonschema jsonschema-specifications markupsafe pydantic-settings referencing rpds-py zipp
 	mv $@.new $@
 
 # RAG-Anything without its parsers, which bring gigabytes of models.

@@ -35,7 +35,10 @@ def core_call(quota):
 
 
 def latency(quota):
-    """p50 in microseconds of a PING, of reserving, of settling and of both, one after the other."""
+    """p50 in microseconds of a PING, of reserving, of settling and of both, one after the other.
+
+    Settling waits for nothing: what it costs the sums is part of the next reservation, which takes it along.
+    """
     spent = {"PING": [], "reserve": [], "settle": [], "reserve + settle": []}
     until = time.perf_counter() + SECONDS
     while time.perf_counter() < until:

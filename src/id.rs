@@ -45,6 +45,16 @@ impl Id {
         Self(milliseconds << 80 | 7 << 76 | fraction << 64 | 0b10 << 62 | process << 30 | counter)
     }
 
+    /// When that was, to less than a microsecond.
+    pub const fn at(self) -> Micros {
+        let (milliseconds, fraction) = (self.0 >> 80, self.0 >> 64 & 0xfff);
+        // No more than 48 bits and 12 bits.
+        #[allow(clippy::cast_possible_truncation)]
+        {
+            milliseconds as u64 * 1000 + (fraction as u64 * 1000).div_ceil(4096)
+        }
+    }
+
     /// Reads the 36 characters that `Display` writes.
     pub fn parse(text: &str) -> Option<Self> {
         let dashes = [8, 13, 18, 23];

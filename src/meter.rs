@@ -117,6 +117,25 @@ impl Meter {
         }
     }
 
+    /// Records a call, or its shares, under an id that was given to it when it began; that is its time, too. No other
+    /// call must have the id.
+    pub fn record_as<'a>(
+        &self,
+        id: Id,
+        scope: Option<&'a Scope>,
+        labels: LabelsRef<'a>,
+        usage: &'a Usage,
+        attempt: u32,
+        shares: &'a [Share],
+    ) {
+        let when = (id, id.at());
+        if !shares.is_empty() {
+            self.share(scope, labels, usage, attempt, shares, Some(when));
+        } else if self.admit(scope, usage.origin) {
+            self.tell(scope, Report { labels, usage, attempt, part: 0 }, Some(when));
+        }
+    }
+
     /// Records a call later, when somebody asks a run around it for a total. Where no run is, or somebody listens to
     /// everything, it is now.
     pub fn defer(&self, scope: Option<&Scope>, call: &Arc<dyn Deferred>) {
@@ -139,13 +158,25 @@ impl Meter {
         attempt: u32,
         shares: &'a [Share],
     ) {
+        self.share(scope, labels, usage, attempt, shares, None);
+    }
+
+    fn share<'a>(
+        &self,
+        scope: Option<&'a Scope>,
+        labels: LabelsRef<'a>,
+        usage: &'a Usage,
+        attempt: u32,
+        shares: &'a [Share],
+        when: Option<(Id, Micros)>,
+    ) {
         let attributed = shares.iter().find_map(|share| share.scope.as_deref().filter(|scope| scope.run.is_some()));
         if !self.admit(attributed.or(scope), usage.origin) {
             return;
         }
         let weights: Vec<u64> = shares.iter().map(|share| share.weight).collect();
         let parts = usage.split(&weights);
-        let when = Some(stamp());
+        let when = when.or_else(|| Some(stamp()));
         for ((part, usage), share) in (0..).zip(&parts).zip(shares) {
             let mut labels_of_part = share.labels.as_ref();
             labels_of_part.underlay_ref(&labels);

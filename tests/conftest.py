@@ -46,6 +46,23 @@ def make_database(server):
     return urlsplit(server)._replace(path=f"/{name}").geturl(), remove
 
 
+@pytest.fixture(scope="session")
+def new_database(tmp_path_factory):
+    """Makes databases that last for more than one test: `sqlite`, `postgresql` or `mysql` to a URL."""
+    removals = []
+
+    def make(kind):
+        if kind == "sqlite":
+            return f"sqlite:{tmp_path_factory.mktemp('database')}/ledger.db"
+        url, remove = make_database(POSTGRES if kind == "postgresql" else MYSQL)
+        removals.append(remove)
+        return url
+
+    yield make
+    for remove in removals:
+        remove()
+
+
 @pytest.fixture(params=["sqlite", "postgresql", "mysql"])
 def database(request, tmp_path):
     """The URL of a fresh database."""

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from ragmeter._native import Call
-    from ragmeter.quota import Override, Quota
+    from ragmeter.override import Override
+    from ragmeter.quota import Quota
 
 __all__ = ["bind", "carry", "current_run", "label", "resume", "run", "within"]
 

@@ -19,7 +19,7 @@ from ragmeter.quantity import dollars, micros
 from ragmeter.question import Question
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from datetime import datetime, timedelta
 
     from ragmeter.prices import Prices
@@ -218,17 +218,22 @@ def _at_exit() -> None:
         ledger.close(timeout)
 
 
-@functools.cache
-def _arrange() -> None:
-    """See to it that what was recorded is flushed when the process ends in an orderly way."""
-    atexit.register(_at_exit)
+def at_exit(function: Callable[[], object]) -> None:
+    """Have `function` called when this process or a child of it ends in an orderly way."""
+    atexit.register(function)
     # Children of multiprocessing end without `atexit`.
     from multiprocessing import util
 
     def in_child(_: object) -> None:
-        util.Finalize(None, _at_exit, exitpriority=-100)
+        util.Finalize(None, function, exitpriority=-100)
 
-    util.register_after_fork(_notice, in_child)
+    util.register_after_fork(function, in_child)
+
+
+@functools.cache
+def _arrange() -> None:
+    """See to it that what was recorded is flushed when the process ends."""
+    at_exit(_at_exit)
 
 
 set_ledger_notice(_notice)

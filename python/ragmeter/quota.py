@@ -3,129 +3,32 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime, timedelta, timezone
-from decimal import ROUND_UP, Decimal
 from typing import TYPE_CHECKING, Any
 
-from ragmeter._native import LedgerError, QuotaCore, QuotaHold
+from ragmeter._native import LedgerError, QuotaCore
 from ragmeter.forecast import Forecast
-from ragmeter.ledger import current_ledger, dollars
+from ragmeter.ledger import current_ledger
 from ragmeter.meter import QuotaError, guard, logger
+from ragmeter.override import Override
+from ragmeter.recovery import look_after, recover
+from ragmeter.reservation import Asked, Reservation, in_event_loop, take_elsewhere
+from ragmeter.standing import QuotaExceeded, QuotaUnavailable, limit_of, picodollars, standing_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from decimal import Decimal
 
     from ragmeter._native import Scope, Usage
+    from ragmeter.ledger import Ledger
+    from ragmeter.reservation import Taken
 
     Rows = list[dict[str, Any]]
     Listeners = list[Callable[[dict[str, Any]], object]]
 
 __all__ = ["Quota", "QuotaError", "QuotaExceeded", "QuotaUnavailable", "Reservation"]
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _MOST_RUNS = 10_000
 """How many runs are remembered as begun."""
-
-
-class QuotaExceeded(QuotaError):  # noqa: N818 - the word that its users know
-    """A call was refused: a quota has no room for it. Nothing was sent and nothing is reserved.
-
-    Attributes:
-        quota: Name of the limit.
-        counted_for: For whom it is counted where it is counted for each, such as `user=ann`.
-        measure: `tokens`, `calls` or `money`; the amounts below are in it, money in dollars (`Decimal`).
-        used: What was spent.
-        reserved: What calls that are under way may spend.
-        asked: What this one would have; None if nobody knows its price.
-        limit: What may be spent.
-        resets_at: When some of it will be free again (UTC), None if never.
-    """
-
-    def __init__(self, standing: Mapping[str, Any]) -> None:
-        self.quota: str = standing["name"]
-        self.counted_for: str = standing["counted_for"]
-        self.measure: str = standing["measure"]
-        self.used, self.reserved, self.limit = standing["used"], standing["reserved"], standing["limit"]
-        self.asked = standing["asked"]
-        self.resets_at: datetime | None = standing["resets_at"]
-        whom = f" for {self.counted_for}" if self.counted_for else ""
-        if self.asked is None:
-            text = f"quota '{self.quota}'{whom} is in money, and nobody knows the price of this call"
-        else:
-            unit = "dollars" if self.measure == "money" else self.measure
-            text = (
-                f"quota '{self.quota}'{whom} is used up: {self.used} of {self.limit} {unit} used, "
-                f"{self.reserved} reserved, {self.asked} more asked"
-            )
-            if self.resets_at is not None:
-                text += f"; resets {self.resets_at:%Y-%m-%dT%H:%M:%SZ}"
-        super().__init__(text)
-
-
-class QuotaUnavailable(QuotaError):  # noqa: N818 - goes with the other
-    """A call was refused because the sums cannot be reached and the quota is `when_down="closed"`."""
-
-
-class Reservation:
-    """What a call may spend; made by `Quota.reserve`. As a context manager it is released unless it was settled."""
-
-    __slots__ = ("_about", "_hold", "_quota", "_who")
-
-    def __init__(self, quota: Quota, hold: QuotaHold | None, about: tuple[str | None, ...], who: Any) -> None:
-        self._quota = quota
-        self._hold = hold
-        self._about = about
-        self._who = who
-
-    def settle(
-        self,
-        usage: Usage | None = None,
-        *,
-        tokens: int | None = None,
-        calls: int = 1,
-        money: Decimal | str | int | None = None,
-    ) -> None:
-        """Turn what was reserved into what was spent, once; what is not known counts as it was reserved.
-
-        If the sums cannot be reached now it is done later.
-
-        Args:
-            usage: What the provider said; its tokens are those of input and output, its price that of the quota.
-            tokens: The same, counted by the caller.
-            calls: Requests that were made.
-            money: Dollars; else what the quota's prices or the provider say.
-        """
-        operation, provider, model = self._about
-        if usage is not None:
-            given = (usage.input_tokens, usage.output_tokens)
-            if tokens is None and given != (None, None):
-                tokens = sum(count for count in given if count is not None)
-            if money is None:
-                money = self._quota._price(usage.provider or provider, usage.model or model, usage)
-            self._quota.forecast.learn(operation, model, *given)
-        amount = None if money is None else picodollars(money)
-        if self._hold is not None:
-            self._quota._warn(self._hold.settle(tokens, calls, amount))
-        else:
-            try:
-                self._quota._warn(self._quota.charge(self._who, tokens, calls, amount))
-            except LedgerError as exc:
-                self._quota._unreachable(exc)
-
-    def bare(self) -> Reservation:
-        """Return one that holds nothing and counts what it is settled with: for another attempt of the same call."""
-        return Reservation(self._quota, None, self._about, self._who)
-
-    def release(self) -> None:
-        """Give back what was reserved: nothing was spent."""
-        if self._hold is not None:
-            self._hold.release()
-
-    def __enter__(self) -> Reservation:
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self.release()
 
 
 class Quota(QuotaCore):
@@ -155,7 +58,7 @@ class Quota(QuotaCore):
     @classmethod
     def open(
         cls,
-        url: str,
+        url: str | Ledger,
         *,
         prices: Any = None,
         lease: float = 60.0,
@@ -165,7 +68,7 @@ class Quota(QuotaCore):
         """Open a quota. Processes that open the same URL share its limits and sums.
 
         Args:
-            url: That of a ledger (`sqlite:PATH`, `postgresql://…`, `mysql://…`) or `redis://host:port/0`, `rediss://…`,
+            url: A ledger, or the URL of one (`sqlite:PATH`, `postgresql://…`, `mysql://…`) or `redis://host:port/0`, `rediss://…`,
                 `valkey://…`, with `?namespace=` for several quotas in one Redis.
             prices: A `ragmeter.prices.Prices`, for limits in money.
             lease: Seconds after which the reservations of a process that is gone are free again.
@@ -185,6 +88,7 @@ class Quota(QuotaCore):
         quota = cls(url, lease)
         quota.prices, quota.when_down, quota.forecast = prices, when_down, Forecast(output_tokens)
         quota._begun, quota._listeners = {}, []
+        look_after(quota)
         try:
             quota.check()
         except LedgerError as exc:
@@ -247,7 +151,7 @@ class Quota(QuotaCore):
 
     def list(self) -> Rows:
         """Return every limit: the arguments it was set with, as `measure` and `limit` what and how much."""
-        return [_limit(row) for row in self.limits()]
+        return [limit_of(row) for row in self.limits()]
 
     def remove(self, name: str) -> bool:
         """Remove a limit; whether there was one."""
@@ -265,7 +169,7 @@ class Quota(QuotaCore):
         Returns:
             For each what `list` says of it, `used`, `reserved`, `remaining`, `counted_for` and `resets_at`.
         """
-        return [_standing(row) for row in self.standing((tenant, user, model, operation))]
+        return [standing_of(row) for row in self.standing((tenant, user, model, operation))]
 
     def reserve(
         self,
@@ -303,29 +207,57 @@ class Quota(QuotaCore):
             QuotaExceeded: A limit has no room for it.
             QuotaUnavailable: The sums cannot be reached, and the quota is closed then.
         """
-        who = (tenant, user, model, operation)
-        about = (operation, provider, model)
-        amount = None if money is None else picodollars(money)
-        running = run is not None and run in self._begun
+        asked = Asked((tenant, user, model, operation), provider, run, instead)
         try:
-            hold, said = self.take(
-                who, tokens, calls, amount, running, word, instead._hold if instead is not None else None
-            )
+            return self._taken(asked, self.take(*asked.args(self, tokens, calls, money, word)))
         except LedgerError as exc:
-            self._unreachable(exc)
-            self.count_blind(self.when_down == "closed")
-            if self.when_down == "closed":
-                msg = f"the quota cannot be reached, and calls are refused then: {exc}"
-                raise QuotaUnavailable(msg) from exc
-            return Reservation(self, None, about, who)
+            return self._blind(asked, exc)
+
+    async def areserve(
+        self,
+        tokens: int | None = None,
+        *,
+        calls: int = 1,
+        money: Decimal | str | int | None = None,
+        tenant: str | None = None,
+        user: str | None = None,
+        model: str | None = None,
+        operation: str | None = None,
+        provider: str | None = None,
+        run: str | None = None,
+        word: tuple[str, str] | None = None,
+        instead: Reservation | None = None,
+    ) -> Reservation:
+        """Reserve as `reserve` does while the event loop goes on; in an event loop of asyncio, in others it waits.
+
+        What was reserved for somebody who is cancelled meanwhile is given back.
+        """
+        asked = Asked((tenant, user, model, operation), provider, run, instead)
+        args = asked.args(self, tokens, calls, money, word)
+        try:
+            taken = await take_elsewhere(self.take, *args) if in_event_loop() else self.take(*args)
+        except LedgerError as exc:
+            return self._blind(asked, exc)
+        return self._taken(asked, taken)
+
+    def _taken(self, asked: Asked, taken: Taken) -> Reservation:
+        hold, said = taken
         if hold is None:
-            raise QuotaExceeded(_standing(said[0]))
-        if run is not None and not running:
-            self._begun[run] = None
+            raise QuotaExceeded(standing_of(said[0]))
+        if asked.run is not None and asked.run not in self._begun:
+            self._begun[asked.run] = None
             if len(self._begun) > _MOST_RUNS:
                 del self._begun[next(iter(self._begun))]
         self._warn(said)
-        return Reservation(self, hold, about, who)
+        return Reservation(self, hold, asked.about, asked.who)
+
+    def _blind(self, asked: Asked, exc: LedgerError) -> Reservation:
+        self._unreachable(exc)
+        self.count_blind(self.when_down == "closed")
+        if self.when_down == "closed":
+            msg = f"the quota cannot be reached, and calls are refused then: {exc}"
+            raise QuotaUnavailable(msg) from exc
+        return Reservation(self, None, asked.about, asked.who)
 
     def admit(
         self,
@@ -344,6 +276,22 @@ class Quota(QuotaCore):
             instead: A reservation that was made when less was known.
             word: Who lets it through whatever the limits say, and why.
         """
+        return self.reserve(**self._wishes(scope, labels, request), word=word, instead=instead)
+
+    async def aadmit(
+        self,
+        scope: Scope,
+        labels: Mapping[str, Any],
+        request: Callable[[], Mapping[str, Any]] | None,
+        instead: Reservation | None = None,
+        word: tuple[str, str] | None = None,
+    ) -> Reservation:
+        """Reserve as `admit` does while the event loop goes on."""
+        return await self.areserve(**self._wishes(scope, labels, request), word=word, instead=instead)
+
+    def _wishes(
+        self, scope: Scope, labels: Mapping[str, Any], request: Callable[[], Mapping[str, Any]] | None
+    ) -> dict[str, Any]:
         operation, provider, model = labels.get("operation"), labels.get("provider"), labels.get("model")
         sent = received = money = None
         with guard("estimating a call for its quota"):
@@ -353,19 +301,51 @@ class Quota(QuotaCore):
         run = scope.run
         while run is not None and run.outer is not None:
             run = run.outer
-        payer = scope.labels
-        return self.reserve(
-            (sent or 0) + (received or 0) or (None if sent is None else 0),
-            money=money,
-            tenant=payer.get("tenant"),
-            user=payer.get("user"),
-            model=model,
-            operation=operation,
-            provider=provider,
-            run=run.id if run is not None else None,
-            word=word,
-            instead=instead,
-        )
+        return {
+            "tokens": (sent or 0) + (received or 0) or (None if sent is None else 0),
+            "money": money,
+            "tenant": scope.labels.get("tenant"),
+            "user": scope.labels.get("user"),
+            "model": model,
+            "operation": operation,
+            "provider": provider,
+            "run": run.id if run is not None else None,
+        }
+
+    def reconcile(
+        self,
+        ledger: Ledger | None = None,
+        *,
+        tenant: str | None = None,
+        user: str | None = None,
+        model: str | None = None,
+        operation: str | None = None,
+    ) -> int:
+        """Settle what processes that were killed had reserved with what the ledger knows of their calls.
+
+        Done by itself by every process with a ledger, when it begins to reserve and when reservations lapse. Each is
+        settled once, whoever does it.
+
+        Args:
+            ledger: The ledger that the calls were recorded in; the one that is open for writing by default.
+            tenant: Whose reservations may have lapsed without anybody having noticed yet; as in `usage`.
+            user: The same.
+            model: The same.
+            operation: The same.
+
+        Returns:
+            How many were settled.
+
+        Raises:
+            ValueError: There is no ledger.
+            LedgerError: The sums or the ledger cannot be reached.
+        """
+        ledger = ledger if ledger is not None else current_ledger()
+        if ledger is None:
+            msg = "reconciling takes a ledger: Ledger.open(url, attach=False)"
+            raise ValueError(msg)
+        self.standing((tenant, user, model, operation))
+        return recover(self, self.lapsed(), ledger)
 
     def override(self, who: str, why: str) -> Override:
         """Return what lets calls through whatever the limits say: `ragmeter.run(quota=quota.override("root", "demo"))`.
@@ -378,7 +358,8 @@ class Quota(QuotaCore):
         """Have `listener` called with how a limit stands whenever a mark of it is reached or a warning one is passed.
 
         `mark` is the share that was reached, None if a limit that only warns was passed. Of all processes the one
-        whose call did it hears of it, in the thread that made the call. Its errors are counted and go no further.
+        whose call did it hears of it, most often in a thread of the quota's own. Its errors are counted and go no
+        further.
         """
         self._listeners.append(listener)
 
@@ -398,7 +379,7 @@ class Quota(QuotaCore):
     def _warn(self, said: Sequence[dict[str, Any]]) -> None:
         for row in said:
             with guard("warning of a quota"):
-                standing = _standing(row)
+                standing = standing_of(row)
                 mark = row["mark"]
                 standing["mark"] = None if mark is None else mark / 1000
                 state = "passed its limit" if mark is None else f"reached {mark / 10:g} % of its limit"
@@ -414,56 +395,3 @@ class Quota(QuotaCore):
             from ragmeter.export.webhook import announce
 
             announce(standing["name"], "quota.warning", json.loads(json.dumps(standing, default=str)))
-
-
-class Override:
-    """A quota whose limits do not hold, on somebody's word; made by `Quota.override`."""
-
-    __slots__ = ("_quota", "_word")
-
-    def __init__(self, quota: Quota, word: tuple[str, str]) -> None:
-        self._quota = quota
-        self._word = word
-
-    def admit(
-        self,
-        scope: Scope,
-        labels: Mapping[str, Any],
-        request: Callable[[], Mapping[str, Any]] | None,
-        instead: Reservation | None = None,
-    ) -> Reservation:
-        """Reserve as `Quota.admit` does, and pass every limit."""
-        return self._quota.admit(scope, labels, request, instead, self._word)
-
-
-def picodollars(money: Decimal | str | int) -> int:
-    """Return dollars in the unit of the sums; what is smaller than one of them is rounded up.
-
-    Raises:
-        ValueError: It is no amount of money.
-    """
-    try:
-        amount = Decimal(money)
-        return int(amount.scaleb(12).to_integral_value(ROUND_UP))
-    except (ArithmeticError, TypeError, ValueError) as exc:
-        msg = f"money is a decimal number of dollars, not {money!r}"
-        raise ValueError(msg) from exc
-
-
-def _amount(measure: str, amount: int | None) -> Any:
-    return dollars(amount) if measure == "money" else amount
-
-
-def _limit(row: Mapping[str, Any]) -> dict[str, Any]:
-    marks = [mark / 1000 for mark in row["marks"]]
-    return {**row, "limit": _amount(row["measure"], row["limit"]), "marks": marks}
-
-
-def _standing(row: Mapping[str, Any]) -> dict[str, Any]:
-    found, resets_at = _limit(row), row["resets_at"]
-    for name in ("used", "reserved", "asked"):
-        if name in row:
-            found[name] = _amount(row["measure"], row[name])
-    found["remaining"] = _amount(row["measure"], max(row["limit"] - row["used"] - row["reserved"], 0))
-    found["resets_at"] = None if resets_at is None else _EPOCH + timedelta(microseconds=resets_at)
-    return found

@@ -3,7 +3,7 @@
 use super::Ledger;
 use super::query::{Filter, counts_of};
 use super::schema::column;
-use super::store::Cell;
+use super::store::{Cell, Store};
 use crate::call::{Dim, Labels};
 use crate::error::{Error, Kind, Result};
 use crate::id::{Id, Micros};
@@ -50,20 +50,37 @@ impl Ledger {
                 let id = dialect.literal(id.0);
                 conditions += &format!(" AND c.id >= {id} AND (c.id > {id} OR c.part > {part})");
             }
-            let labels: String = Dim::ALL.iter().map(|dim| format!(", l.{}", column(*dim))).collect();
-            let units: String = Unit::ALL.iter().map(|unit| format!(", c.{}", unit.name())).collect();
-            let (select, by_key) = dialect.walking();
-            let rows = store.rows(&format!(
-                "{select} {}, c.part, c.at, {}, c.attempt, c.origin, c.flags, c.cost, c.response_id{labels}{units} \
-                 FROM ragmeter_calls c{by_key} JOIN ragmeter_labels l{by_key} ON l.id = c.labels WHERE 1 = 1{conditions} \
-                 ORDER BY c.id, c.part LIMIT {limit}",
-                dialect.digits("c.id"),
-                dialect.digits("c.run")
-            ))?;
-            let damaged = || Error::new(Kind::Corrupt, "a call cannot be read");
-            rows.into_iter().map(|row| call_of(row).ok_or_else(damaged)).collect()
+            rows(store, &conditions, limit)
         })
     }
+
+    /// The calls of these ids, with all their parts.
+    pub fn calls_of(&self, ids: &[Id]) -> Result<Vec<CallRow>> {
+        self.read(true, |store| {
+            let mut found = Vec::new();
+            for ids in ids.chunks(500) {
+                let ids: Vec<String> = ids.iter().map(|id| store.dialect().literal(id.0)).collect();
+                found.extend(rows(store, &format!(" AND c.id IN ({})", ids.join(", ")), usize::MAX >> 1)?);
+            }
+            Ok(found)
+        })
+    }
+}
+
+fn rows(store: &mut dyn Store, conditions: &str, limit: usize) -> Result<Vec<CallRow>> {
+    let dialect = store.dialect();
+    let labels: String = Dim::ALL.iter().map(|dim| format!(", l.{}", column(*dim))).collect();
+    let units: String = Unit::ALL.iter().map(|unit| format!(", c.{}", unit.name())).collect();
+    let (select, by_key) = dialect.walking();
+    let rows = store.rows(&format!(
+        "{select} {}, c.part, c.at, {}, c.attempt, c.origin, c.flags, c.cost, c.response_id{labels}{units} \
+         FROM ragmeter_calls c{by_key} JOIN ragmeter_labels l{by_key} ON l.id = c.labels WHERE 1 = 1{conditions} \
+         ORDER BY c.id, c.part LIMIT {limit}",
+        dialect.digits("c.id"),
+        dialect.digits("c.run")
+    ))?;
+    let damaged = || Error::new(Kind::Corrupt, "a call cannot be read");
+    rows.into_iter().map(|row| call_of(row).ok_or_else(damaged)).collect()
 }
 
 fn call_of(row: Vec<Cell>) -> Option<CallRow> {

@@ -196,6 +196,13 @@ impl PyLedger {
         rows.into_iter().map(|row| call_dict(py, row)).collect()
     }
 
+    /// The single calls of these ids, with all their parts.
+    fn calls_of<'py>(&self, py: Python<'py>, ids: Vec<String>) -> PyResult<Vec<Bound<'py, PyDict>>> {
+        let ids: Vec<_> = ids.iter().map(|id| parse_id(id)).collect::<PyResult<_>>()?;
+        let rows = py.detach(|| self.ledger.calls_of(&ids))?;
+        rows.into_iter().map(|row| call_dict(py, row)).collect()
+    }
+
     /// Compares roll-ups and calls: how many rows were compared, and the rows that differ.
     fn verify<'py>(&self, py: Python<'py>) -> PyResult<(usize, Vec<Bound<'py, PyDict>>)> {
         let (compared, differences) = py.detach(|| self.ledger.verify())?;

@@ -6,10 +6,12 @@ use std::sync::{Arc, PoisonError, RwLock};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyInt};
 
+use super::rows::parse_id;
 use super::scope::{PyScope, current_scope, labels_from};
 use super::usage::PyUsage;
 use crate::call::{Dim, LabelsRef};
 use crate::health::HEALTH;
+use crate::id::Id;
 use crate::ledger::Ledger;
 use crate::meter::{Scope, Share, meter};
 use crate::run::Savings;
@@ -49,11 +51,12 @@ impl PyShare<'_> {
 /// Labels that are not given are those of the scope; `provider` and `model` those of the usage. Outside a run the call
 /// is counted in `health()` as unattributed. `scope` is for hooks that learn of a call later than it was made. `shares`
 /// divides one call among several: labels of each, its weight and, if it is another, the scope it counts in; such as the
-/// documents of an embedding batch and the tokens of their texts.
+/// documents of an embedding batch and the tokens of their texts. `id` is that of the reservation of a quota which it was
+/// made under, and of this call only.
 #[pyfunction]
 #[pyo3(signature = (usage, *, model = None, provider = None, operation = None, role = None, document = None,
     track_id = None, file_path = None, tenant = None, user = None, session = None, component = None, tool = None,
-    attempt = 1, scope = None, shares = None))]
+    attempt = 1, scope = None, shares = None, id = None))]
 #[allow(clippy::too_many_arguments)] // one for each label
 pub(super) fn record(
     py: Python<'_>,
@@ -73,6 +76,7 @@ pub(super) fn record(
     attempt: u32,
     scope: Option<&PyScope>,
     shares: Option<Vec<PyShare<'_>>>,
+    id: Option<&str>,
 ) -> PyResult<()> {
     let mut own = LabelsRef::default();
     for (dim, label) in [
@@ -91,7 +95,17 @@ pub(super) fn record(
     ] {
         own.set(dim, label);
     }
-    record_in(py, scope.map(|scope| &*scope.scope), own, &usage.0, attempt, shares.unwrap_or_default())
+    let id = id.map(parse_id).transpose()?;
+    let shares = shares.unwrap_or_default();
+    record_in(py, scope.map(|scope| &*scope.scope), own, &usage.0, Record { id, attempt, shares })
+}
+
+/// What is said of a call besides its labels and its usage.
+pub(super) struct Record<'py> {
+    /// Its id, if a reservation has given it one.
+    pub(super) id: Option<Id>,
+    pub(super) attempt: u32,
+    pub(super) shares: Vec<PyShare<'py>>,
 }
 
 /// Records one model call in `scope`, or where there is none in the one in force here.
@@ -100,12 +114,14 @@ pub(super) fn record_in(
     scope: Option<&Scope>,
     own: LabelsRef<'_>,
     usage: &Usage,
-    attempt: u32,
-    shares: Vec<PyShare<'_>>,
+    record: Record<'_>,
 ) -> PyResult<()> {
+    let Record { id, attempt, shares } = record;
     let shares: Vec<_> = shares.into_iter().map(PyShare::read).collect::<PyResult<_>>()?;
     in_scope(py, scope, |scope| {
-        if shares.is_empty() {
+        if let Some(id) = id {
+            meter().record_as(id, scope, own, usage, attempt, &shares);
+        } else if shares.is_empty() {
             meter().record(scope, own, usage, attempt);
         } else {
             meter().record_shared(scope, own, usage, attempt, &shares);

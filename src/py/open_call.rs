@@ -11,15 +11,17 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyList, PyString, PyTuple};
 
-use super::meter::{PyShare, record_in};
+use super::meter::{PyShare, Record, record_in};
+use super::rows::parse_id;
 use super::scope::{PyScope, named_variable, set_label, set_value, value_of, variable};
 use super::usage::PyUsage;
 use crate::call::Labels;
+use crate::id::Id;
 use crate::meter::{Scope, meter};
 use crate::run::Deferred;
 
-/// A call of the host's model function that has begun and not ended.
-#[pyclass(name = "OpenCall", module = "ragmeter", subclass, frozen)]
+/// A call of the host's model function that has begun and not ended. Made as `ragmeter.witness.OpenCall`.
+#[pyclass(name = "OpenCallCore", module = "ragmeter", subclass, frozen)]
 pub(super) struct PyOpenCall {
     scope: Option<Py<PyScope>>,
     labels: Py<PyDict>,
@@ -60,10 +62,11 @@ impl PyOpenCall {
         which(&mut self.state()).get_or_insert_with(|| PyList::empty(py).unbind()).bind(py).clone()
     }
 
-    fn record(&self, py: Python<'_>, usage: &PyUsage, (labels, attempt): &(Labels, u32)) -> PyResult<()> {
+    fn record(&self, py: Python<'_>, usage: &PyUsage, named: &(Labels, u32), id: Option<Id>) -> PyResult<()> {
         let shares = self.shares(py).map(|shares| shares.extract::<Vec<PyShare<'_>>>()).transpose()?;
         let scope = self.scope.as_ref().map(|scope| &*scope.get().scope);
-        record_in(py, scope, labels.as_ref(), &usage.0, *attempt, shares.unwrap_or_default())
+        let (labels, attempt) = (named.0.as_ref(), named.1);
+        record_in(py, scope, labels, &usage.0, Record { id, attempt, shares: shares.unwrap_or_default() })
     }
 
     /// Its labels, and which attempt of the host it is.
@@ -100,8 +103,15 @@ impl PyOpenCall {
             told.append(estimate.call0()?)?;
         }
         let named = self.named(py)?;
+        // What is settled together has one id only if it is one call.
+        let id = match &hold {
+            Some(hold) if told.len() == 1 => {
+                Some(parse_id(&hold.getattr(py, intern!(py, "id"))?.extract::<String>(py)?)?)
+            }
+            _ => None,
+        };
         for usage in &told {
-            self.record(py, usage.cast_into::<PyUsage>()?.get(), &named)?;
+            self.record(py, usage.cast_into::<PyUsage>()?.get(), &named, id)?;
         }
         if let Some(hold) = hold {
             return settle(hold.bind(py), &told);
@@ -215,19 +225,37 @@ impl PyOpenCall {
         operation
     }
 
-    /// Reserves what the call may cost, as far as is known, if a quota guards its scope. Raises `QuotaError` where there
-    /// is no room for it. Done once.
+    /// Reserves what the call may cost, as far as is known, if a quota guards its scope; once. Raises `QuotaError` where
+    /// there is no room for it.
     fn admit(&self, py: Python<'_>) -> PyResult<()> {
-        let Some(scope) = self.scope(py) else { return Ok(()) };
-        let Some(quota) = scope.get().quota(py) else { return Ok(()) };
-        if self.state().admitted {
-            return Ok(());
+        if let Some(quota) = self.guardian(py) {
+            let hold = quota.call_method1(intern!(py, "admit"), (&self.scope, self.labels(py), py.None()))?;
+            self.set_hold((!hold.is_none()).then(|| hold.unbind()));
         }
-        let hold = quota.call_method1(intern!(py, "admit"), (scope, self.labels(py), py.None()))?;
-        let mut state = self.state();
-        state.admitted = true;
-        state.hold = (!hold.is_none()).then(|| hold.unbind());
         Ok(())
+    }
+
+    /// Whether a quota is still to be asked.
+    #[getter]
+    fn guarded(&self, py: Python<'_>) -> bool {
+        self.scope(py).is_some_and(|scope| scope.get().quota(py).is_some()) && !self.state().admitted
+    }
+
+    /// Returns the quota that is to be asked, once; None if there is none.
+    fn guardian<'py>(&self, py: Python<'py>) -> Option<&Bound<'py, PyAny>> {
+        let quota = self.scope(py)?.get().quota(py)?;
+        (!std::mem::replace(&mut self.state().admitted, true)).then_some(quota)
+    }
+
+    /// What a quota has reserved for the call.
+    #[getter]
+    fn hold<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.state().hold.as_ref().map(|hold| hold.bind(py).clone())
+    }
+
+    #[setter]
+    fn set_hold(&self, hold: Option<Py<PyAny>>) {
+        let _before = std::mem::replace(&mut self.state().hold, hold);
     }
 
     /// Returns the reservation, for the request that knows better what it may cost; it is its from now on.
@@ -270,8 +298,11 @@ impl PyOpenCall {
         self.told(usage.py()).append(usage)
     }
 
-    /// Takes what an observer saw of a request.
-    fn hear(&self, usage: &Bound<'_, PyUsage>) -> PyResult<()> {
+    /// Takes what an observer saw of a request, and the id of the reservation that it was made under: for those that
+    /// record it.
+    #[pyo3(signature = (usage, held = None))]
+    fn hear(&self, usage: &Bound<'_, PyUsage>, held: Option<&str>) -> PyResult<()> {
+        let _ = held;
         self.heard(usage.py()).append(usage)
     }
 
@@ -316,7 +347,8 @@ impl Deferred for Estimate {
         let recorded = Python::attach(|py| {
             let usage = due.estimate.bind(py).call0()?.cast_into::<PyUsage>()?;
             let (labels, attempt) = &due.named;
-            record_in(py, due.scope.as_deref(), labels.as_ref(), &usage.get().0, *attempt, Vec::new())
+            let record = Record { id: None, attempt: *attempt, shares: Vec::new() };
+            record_in(py, due.scope.as_deref(), labels.as_ref(), &usage.get().0, record)
         });
         if recorded.is_err() {
             meter().health.count_error();

@@ -6,7 +6,11 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use crate::quota::{Ask, Cost, Hold, Limit, Measure, Part, Period, Policy, Quota, SCOPE, Standing, Unpriced, Verdict};
+use super::ledger::PyLedger;
+use crate::meter::meter;
+use crate::quota::{
+    Ask, Cost, Ear, Hold, Limit, Measure, Part, Period, Policy, Quota, SCOPE, Standing, Unpriced, Verdict,
+};
 use crate::quota::{Warning, Who};
 
 /// Tenant, user, model and operation.
@@ -14,6 +18,13 @@ type Names<'a> = (Option<&'a str>, Option<&'a str>, Option<&'a str>, Option<&'a 
 
 const fn who((tenant, user, model, operation): Names<'_>) -> Who<'_> {
     [tenant, user, model, operation]
+}
+
+/// Where the sums are: in a ledger's database, or at a URL.
+#[derive(FromPyObject)]
+enum PyPlace<'py> {
+    Ledger(Bound<'py, PyLedger>),
+    Url(String),
 }
 
 /// What somebody may spend. Made by `ragmeter.Quota.open()`.
@@ -35,16 +46,22 @@ impl Drop for PyHold {
 
 #[pymethods]
 impl PyHold {
-    /// Turns the reservation into what was spent; what is None counts as it was reserved. Returns what to warn of.
+    /// Turns the reservation into what was spent; what is None counts as it was reserved. Waits for nothing; the quota's
+    /// listener hears what to warn of.
     #[pyo3(signature = (tokens = None, calls = 1, money = None))]
-    fn settle<'py>(
-        &self,
-        py: Python<'py>,
-        tokens: Option<u64>,
-        calls: u64,
-        money: Option<u64>,
-    ) -> PyResult<Vec<Bound<'py, PyDict>>> {
-        warnings(py, &py.detach(|| self.quota.settle(&self.hold, &Cost { tokens, calls, money })))
+    fn settle(&self, tokens: Option<u64>, calls: u64, money: Option<u64>) {
+        self.quota.settle(&self.hold, &Cost { tokens, calls, money });
+    }
+
+    /// Settles a reservation of `lapsed`, once, whoever else does it too.
+    fn recover(&self, py: Python<'_>, tokens: Option<u64>, calls: u64, money: Option<u64>) -> PyResult<()> {
+        Ok(py.detach(|| self.quota.recover(&self.hold, &Cost { tokens, calls, money }))?)
+    }
+
+    /// Its id, for the record of the call that was made under it; None if no limit applies.
+    #[getter]
+    fn id(&self) -> Option<String> {
+        (!self.hold.lines.is_empty()).then(|| self.hold.id.to_string())
     }
 
     /// Gives the reservation back.
@@ -61,10 +78,13 @@ impl PyHold {
 #[pymethods]
 impl PyQuota {
     #[new]
-    #[pyo3(signature = (url, lease = 60.0))]
-    fn new(url: &str, lease: f64) -> PyResult<Self> {
+    #[pyo3(signature = (place, lease = 60.0))]
+    fn new(place: PyPlace<'_>, lease: f64) -> PyResult<Self> {
         let lease = Duration::try_from_secs_f64(lease).map_err(|_| PyValueError::new_err("a lease is in seconds"))?;
-        Ok(Self(Quota::open(url, lease)?))
+        Ok(Self(match place {
+            PyPlace::Ledger(ledger) => Quota::beside(ledger.get().ledger, lease),
+            PyPlace::Url(url) => Quota::open(&url, lease)?,
+        }))
     }
 
     /// Where the sums are, without a password.
@@ -163,6 +183,18 @@ impl PyQuota {
         warnings(py, &said)
     }
 
+    /// Reservations that lapsed before they were settled or given back, of every process and the last day.
+    fn lapsed(&self, py: Python<'_>) -> PyResult<Vec<PyHold>> {
+        let holds = py.detach(|| self.0.lapsed())?;
+        Ok(holds.into_iter().map(|hold| PyHold { quota: self.0, hold }).collect())
+    }
+
+    /// Lets functions hear what happens while nobody waits for it, in a thread of the quota's own: what to warn of, and
+    /// reservations that have lapsed. Only the first listener does.
+    fn listen(&self, warn: Py<PyAny>, lapsed: Py<PyAny>) {
+        self.0.listen(Box::new(PyEar { quota: self.0, warn, lapsed }));
+    }
+
     /// Does what was put off because the sums could not be reached; whether nothing is left of it.
     fn flush(&self, py: Python<'_>) -> bool {
         py.detach(|| self.0.flush())
@@ -212,6 +244,36 @@ impl PyQuota {
 
     fn __repr__(&self) -> String {
         format!("Quota('{}')", self.0.url())
+    }
+}
+
+struct PyEar {
+    quota: &'static Quota,
+    warn: Py<PyAny>,
+    lapsed: Py<PyAny>,
+}
+
+impl PyEar {
+    /// Not while the interpreter ends: a thread that waits for it would never come back.
+    fn call<'a>(function: &Py<PyAny>, argument: impl for<'py> FnOnce(Python<'py>) -> PyResult<Bound<'py, PyAny>> + 'a) {
+        Python::try_attach(|py| {
+            let called = argument(py).and_then(|argument| function.call1(py, (argument,)));
+            if called.is_err() {
+                meter().health.count_error();
+            }
+        });
+    }
+}
+
+impl Ear for PyEar {
+    fn warn(&self, said: &[Warning]) {
+        Self::call(&self.warn, |py| Ok(warnings(py, said)?.into_pyobject(py)?.into_any()));
+    }
+
+    fn lapsed(&self, holds: Vec<Hold>) {
+        let quota = self.quota;
+        let holds = holds.into_iter().map(move |hold| PyHold { quota, hold });
+        Self::call(&self.lapsed, |py| Ok(holds.collect::<Vec<_>>().into_pyobject(py)?.into_any()));
     }
 }
 

@@ -78,6 +78,7 @@ impl Op {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
     /// Done; the level of each line afterwards, which lines are over their limit, and whether the reservation had lapsed.
+    /// Of a reservation that fits, the level may have all as reserved.
     Done { levels: Vec<Level>, over: Vec<usize>, lapsed: bool },
     /// Nothing was reserved: this line would pass its limit.
     Refused { line: usize, level: Level },
@@ -105,13 +106,16 @@ pub(super) struct Page {
 
 impl Page {
     /// Gives back what was reserved longer ago than its lease.
-    pub(super) fn expire(&mut self, now: Micros) {
+    /// Says whether there were any.
+    pub(super) fn expire(&mut self, now: Micros) -> bool {
+        let mut any = false;
         for ((_, counter), held) in &mut self.held {
             if !held.expired && held.expires <= now {
-                held.expired = true;
+                (held.expired, any) = (true, true);
                 give_back(&mut self.levels, *counter, held.amount);
             }
         }
+        any
     }
 
     /// Does one operation.
@@ -207,6 +211,21 @@ pub struct Note {
     pub text: String,
 }
 
+/// A reservation on one counter whose lease has run out, of a process that is gone or was held up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Lapsed {
+    pub(super) id: Id,
+    pub(super) counter: u128,
+    /// Name of the limit that the counter is held against.
+    pub(super) limit: Box<str>,
+    pub(super) key: Box<str>,
+    pub(super) start: Micros,
+    pub(super) amount: u64,
+}
+
+/// How many of them are looked at in one go.
+pub(super) const MOST_LAPSED: usize = 10_000;
+
 /// Who keeps the sums.
 pub(super) trait Keeper: Send {
     /// Every limit, and the number of their present edition.
@@ -221,6 +240,12 @@ pub(super) trait Keeper: Send {
     /// Does everything asked for, in that order, each wholly or not at all. `again` says that some of it may have been
     /// done before.
     fn run(&mut self, ops: &[Op], again: bool) -> Result<Vec<Outcome>>;
+
+    /// Whether reservations were found to have lapsed since this was last asked.
+    fn swept(&mut self) -> bool;
+
+    /// Reservations that have lapsed and were neither settled nor given back, of the last day.
+    fn lapsed(&mut self) -> Result<Vec<Lapsed>>;
 
     /// Goes there and back.
     fn ping(&mut self) -> Result<()>;

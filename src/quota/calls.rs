@@ -1,11 +1,12 @@
 //! Calls: how one is let through and what it has cost.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::book::{Level, Line, Op, Outcome};
+use super::book::{Level, Line, MOST_LAPSED, Op, Outcome};
 use super::desk::Edition;
 use super::health::count;
-use super::limit::{Limit, MOST, Measure, Policy, Unpriced, Who};
+use super::limit::{Counter, Limit, MOST, Measure, Policy, Unpriced, Who};
 use super::{Ask, Cost, Hold, Quota, Standing, Verdict, Warning, standing};
 use crate::error::{Error, Kind, Result};
 use crate::id::{Id, now};
@@ -63,23 +64,49 @@ impl Quota {
     }
 
     /// Turns a reservation into what was spent; what is not known counts as it was reserved. Doing it again does
-    /// nothing. If the sums cannot be reached now, it is done later.
-    pub fn settle(&'static self, hold: &Hold, actual: &Cost) -> Vec<Warning> {
+    /// nothing.
+    ///
+    /// Nobody waits for it: it goes to the sums along with what this process wants of them next and before that, or at
+    /// once by a thread of its own; until then it is reserved. A process that is killed in between leaves a lease that
+    /// lapses, and [`Quota::recover`] settles it. The [`Ear`](super::Ear) hears of marks that it reaches.
+    pub fn settle(&'static self, hold: &Hold, actual: &Cost) {
         if hold.lines.is_empty() || !self.desk().close(hold.id) {
-            return Vec::new();
+            return;
         }
-        let amounts: Vec<u64> = hold.lines.iter().map(|line| spent(line, actual)).collect();
         if hold.lines.iter().any(|line| is_unknown(line, actual)) {
             count(&self.health.settled_by_estimate);
         }
         count(&self.health.settled);
-        let op = Op::Settle { id: hold.id, lines: Arc::clone(&hold.lines), actual: amounts.clone() };
-        if let Ok(outcomes) = self.desk().ask(self, vec![op.clone()]) {
-            return self.marks(hold, &amounts, outcomes.first());
+        self.desk().later(self, settlement(hold, actual));
+    }
+
+    /// Reservations whose lease ran out before they were settled or given back, of every process and the last day.
+    pub fn lapsed(&'static self) -> Result<Vec<Hold>> {
+        let edition = self.read()?;
+        let mut found = self.desk().with(self, |keeper, _| keeper.lapsed())?;
+        if found.len() >= MOST_LAPSED {
+            let cut = found.last().map(|last| last.id);
+            found.retain(|lapsed| Some(lapsed.id) != cut); // not all of its counters may be among them
         }
-        count(&self.health.late);
-        self.desk().later(self, op);
-        Vec::new()
+        let at = now();
+        let mut lines: BTreeMap<Id, Vec<Line>> = BTreeMap::new();
+        for lapsed in found {
+            let Some(limit) = edition.limits.iter().find(|limit| limit.name == lapsed.limit) else { continue };
+            let (id, key, rolling) = (lapsed.counter, lapsed.key.into(), limit.period.part(at));
+            let counter = Counter { id, key, start: lapsed.start, end: None, rolling };
+            let line = Line { limit: Arc::clone(limit), counter, amount: lapsed.amount, hard: false };
+            lines.entry(lapsed.id).or_default().push(line);
+        }
+        Ok(lines.into_iter().map(|(id, lines)| Hold { id, lines: lines.into() }).collect())
+    }
+
+    /// Settles one of [`Quota::lapsed`], once, whoever else does it too; the ledger knows what its call has cost.
+    pub fn recover(&'static self, hold: &Hold, actual: &Cost) -> Result<()> {
+        let outcomes = self.desk().ask(self, vec![settlement(hold, actual)])?;
+        if outcomes.iter().any(|outcome| matches!(outcome, Outcome::Done { lapsed: true, .. })) {
+            count(&self.health.recovered);
+        }
+        Ok(())
     }
 
     /// Counts what was spent without a reservation, whatever the limits say.
@@ -96,7 +123,7 @@ impl Quota {
             let outcomes = self.desk().ask(self, vec![reserve, settle])?;
             if outcomes.first() != Some(&Outcome::Stale) {
                 count(&self.health.settled);
-                return Ok(self.marks(&Hold { id, lines }, &amounts, outcomes.last()));
+                return Ok(outcomes.last().map(|done| self.marks(&lines, &amounts, done)).unwrap_or_default());
             }
             self.read()?;
         }
@@ -138,10 +165,10 @@ impl Quota {
     }
 
     /// The marks that a settlement has reached: it is the one that brought the sum from below to there.
-    fn marks(&self, hold: &Hold, amounts: &[u64], outcome: Option<&Outcome>) -> Vec<Warning> {
-        let Some(Outcome::Done { levels, .. }) = outcome else { return Vec::new() };
+    pub(super) fn marks(&self, lines: &[Line], amounts: &[u64], outcome: &Outcome) -> Vec<Warning> {
+        let Outcome::Done { levels, .. } = outcome else { return Vec::new() };
         let mut reached = Vec::new();
-        for ((line, amount), level) in hold.lines.iter().zip(amounts).zip(levels) {
+        for ((line, amount), level) in lines.iter().zip(amounts).zip(levels) {
             let before = level.used.saturating_sub(*amount);
             for mark in &line.limit.marks {
                 let at = (u128::from(line.limit.amount) * u128::from(*mark)).div_ceil(1000);
@@ -174,6 +201,11 @@ pub(super) fn lines_of(edition: &Edition, ask: &Ask<'_>) -> Arc<[Line]> {
         Some(Line { limit, counter, amount: amount.min(MOST), hard })
     };
     edition.limits.iter().filter_map(line).collect()
+}
+
+fn settlement(hold: &Hold, actual: &Cost) -> Op {
+    let actual = hold.lines.iter().map(|line| spent(line, actual)).collect();
+    Op::Settle { id: hold.id, lines: Arc::clone(&hold.lines), actual }
 }
 
 fn changing() -> Error {

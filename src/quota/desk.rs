@@ -1,5 +1,6 @@
 //! Desk: where everybody in this process who wants something of the sums comes. Whoever is served takes along what the
-//! others want at that moment, so that many callers share one transaction or one round trip.
+//! others want at that moment, so that many callers share one transaction or one round trip; first of all what was put
+//! off, so that whoever comes later finds it done.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -8,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::book::{Keeper, Line, Op, Outcome};
 use super::health::count;
 use super::limit::Limit;
-use super::{Quota, lock};
+use super::{Quota, Warning, lock};
 use crate::error::{Error, Kind, Result};
 use crate::id::{Id, Micros, now};
 
@@ -16,8 +17,12 @@ use crate::id::{Id, Micros, now};
 const PAUSE: Duration = Duration::from_secs(1);
 /// How long somebody else may be in the way.
 const BUSY: Duration = Duration::from_secs(30);
+/// How long what nobody waits for is left to be taken along.
+const SOON: Duration = Duration::from_millis(1);
 /// How many operations are done in one go.
 const MOST: usize = 256;
+/// For how many leases after some have lapsed the ledger is asked about them: a journal may bring it the calls later.
+const WATCH: Micros = 10;
 /// How many operations wait for better times.
 const MOST_LATE: usize = 100_000;
 
@@ -56,10 +61,29 @@ struct Kept {
 
 /// What is to be done without being asked.
 #[derive(Default)]
-pub(super) struct Tended {
+struct Tended {
     held: HashMap<Id, Kept>,
     late: Vec<Op>,
+    /// What was put off could not be done: it waits for the thread, and is not taken along by others.
+    stuck: bool,
+    /// What is to be said about settlements that nobody waited for.
+    said: Vec<Warning>,
+    /// Until when to look whether the ledger knows what became of reservations that have lapsed.
+    watch: Micros,
+    swept: bool,
     running: bool,
+}
+
+impl Tended {
+    fn is_quiet(&self) -> bool {
+        self.late.is_empty() && self.said.is_empty() && !self.swept
+    }
+
+    /// Takes what was put off, if it is not stuck or whoever comes does `nothing` else.
+    fn take_late(&mut self, nothing: bool) -> Vec<Op> {
+        let many = if self.stuck && !nothing { 0 } else { self.late.len().min(MOST) };
+        self.late.drain(..many).collect()
+    }
 }
 
 /// See the page. There is one in each process; a forked child gets a new one.
@@ -70,6 +94,7 @@ pub(super) struct Desk {
     served: Condvar,
     pub(super) edition: Mutex<Option<Arc<Edition>>>,
     tended: Mutex<Tended>,
+    /// For the thread that tends.
     wake: Condvar,
     /// Why nothing can be done here: a child that was forked in the middle of SQLite's work.
     cut_off: bool,
@@ -104,15 +129,18 @@ impl Desk {
     }
 
     fn serve_batch(&'static self, quota: &'static Quota, batch: Vec<Arc<Job>>) {
+        let late = lock(&self.tended).take_late(batch.iter().all(|job| job.ops.is_empty()));
         let renewals = self.due(quota);
-        let wishes = batch.iter().flat_map(|job| &job.ops).chain(&renewals);
+        let wishes = late.iter().chain(batch.iter().flat_map(|job| &job.ops)).chain(&renewals);
         let ops: Vec<Op> = wishes.cloned().collect();
-        let done = self.with(quota, |keeper, again| keeper.run(&ops, again));
+        let run = |keeper: &mut dyn Keeper, again: bool| Ok((keeper.run(&ops, again)?, keeper.swept()));
+        let done = if ops.is_empty() { Ok(Default::default()) } else { self.with(quota, run) };
+        let put_off = late.len();
         match &done {
-            Ok(outcomes) => self.note_done(quota, &ops, outcomes),
-            Err(_) => self.undue(&renewals),
+            Ok((outcomes, swept)) => self.note_done(quota, &ops, outcomes, put_off, *swept),
+            Err(_) => self.put_back(quota, late, &renewals),
         }
-        let mut outcomes = done.map(Vec::into_iter);
+        let mut outcomes = done.map(|(outcomes, _)| outcomes.into_iter().skip(put_off));
         for job in batch {
             let answer = outcomes.as_mut().map(|all| all.by_ref().take(job.ops.len()).collect());
             *lock(&job.answer) = Some(answer.map_err(|error| error.clone()));
@@ -120,13 +148,17 @@ impl Desk {
     }
 
     /// Keeps what was reserved alive from now on, and no longer what was settled or given back. It is done here, and not
-    /// by whoever asked: he may not wake up for a while.
-    fn note_done(&'static self, quota: &'static Quota, ops: &[Op], outcomes: &[Outcome]) {
+    /// by whoever asked: he may not wake up for a while. The first `put_off` were asked for by nobody who waits.
+    fn note_done(&'static self, quota: &'static Quota, ops: &[Op], outcomes: &[Outcome], put_off: usize, swept: bool) {
         let mut tended = lock(&self.tended);
-        for (op, outcome) in ops.iter().zip(outcomes) {
+        tended.stuck &= put_off == 0;
+        for (at, (op, outcome)) in ops.iter().zip(outcomes).enumerate() {
             let Outcome::Done { lapsed, .. } = outcome else { continue };
-            if *lapsed {
+            if *lapsed && op.id().is_some_and(|id| tended.held.contains_key(&id)) {
                 count(&quota.health.lapsed);
+            }
+            if let (true, Op::Settle { lines, actual, .. }) = (at < put_off, op) {
+                tended.said.extend(quota.marks(lines, actual, outcome));
             }
             match op {
                 Op::Reserve { id, lines, lease, .. } if !lines.is_empty() => {
@@ -139,8 +171,15 @@ impl Desk {
                 _ => {}
             }
         }
-        if !tended.held.is_empty() {
+        if swept {
+            tended.swept = true;
+            tended.watch = now().saturating_add(quota.lease.saturating_mul(WATCH));
+        }
+        if !tended.held.is_empty() || !tended.is_quiet() {
             self.start(quota, &mut tended);
+        }
+        if !tended.is_quiet() {
+            self.wake.notify_one();
         }
     }
 
@@ -157,8 +196,15 @@ impl Desk {
         .collect()
     }
 
-    fn undue(&self, renewals: &[Op]) {
+    fn put_back(&self, quota: &Quota, late: Vec<Op>, renewals: &[Op]) {
         let mut tended = lock(&self.tended);
+        if !tended.stuck {
+            for op in &late {
+                count_late(quota, op);
+            }
+        }
+        tended.stuck |= !late.is_empty();
+        tended.late.splice(..0, late);
         for id in renewals.iter().filter_map(Op::id) {
             if let Some(kept) = tended.held.get_mut(&id) {
                 kept.until = 0;
@@ -233,6 +279,9 @@ impl Desk {
             op.id().and_then(|id| tended.held.remove(&id));
             return;
         }
+        if tended.stuck {
+            count_late(quota, &op);
+        }
         tended.late.push(op);
         self.start(quota, &mut tended);
         self.wake.notify_one();
@@ -245,42 +294,61 @@ impl Desk {
         }
     }
 
-    /// Renews reservations and does what came too early, as long as there is any of either.
+    /// Renews reservations, does what was put off, and tells what there is to tell, as long as there is any of it.
     fn tend(&'static self, quota: &'static Quota) {
+        quota.tell_lapsed(); // of processes that were killed before this one began
         loop {
             let mut tended = lock(&self.tended);
-            if tended.late.is_empty() {
+            if tended.is_quiet() {
                 let third = Duration::from_micros(quota.lease / 3);
                 tended = self.wake.wait_timeout(tended, third).map_or_else(|error| error.into_inner().0, |(t, _)| t);
             }
-            if tended.late.is_empty() && tended.held.is_empty() {
+            let watching = now() < tended.watch;
+            if tended.is_quiet() && tended.held.is_empty() && !watching {
                 tended.running = false;
                 return;
             }
+            let any_late = !tended.late.is_empty();
+            let (said, swept) = (std::mem::take(&mut tended.said), std::mem::take(&mut tended.swept));
             drop(tended);
+            if any_late {
+                std::thread::sleep(SOON); // whoever comes meanwhile takes it along
+            }
             if self.catch_up(quota).is_err() {
                 std::thread::sleep(PAUSE / 2);
+            }
+            // After renewing: whoever hears of it may take his time.
+            quota.tell(&said);
+            if swept || watching {
+                quota.tell_lapsed();
             }
         }
     }
 
     /// Does what was put off and renews what is due.
     pub(super) fn catch_up(&'static self, quota: &'static Quota) -> Result<()> {
-        let late = std::mem::take(&mut lock(&self.tended).late);
-        let is_due = |kept: &Kept| kept.until < now() + quota.lease * 2 / 3;
-        if late.is_empty() && !lock(&self.tended).held.values().any(is_due) {
-            return Ok(());
+        loop {
+            self.ask(quota, Vec::new())?;
+            if self.waiting() == 0 {
+                return Ok(());
+            }
         }
-        self.ask(quota, late.clone()).map(drop).inspect_err(|_| {
-            let mut tended = lock(&self.tended);
-            let newer = std::mem::replace(&mut tended.late, late);
-            tended.late.extend(newer);
-        })
+    }
+
+    /// What is to be said about settlements that nobody waited for.
+    pub(super) fn said(&self) -> Vec<Warning> {
+        std::mem::take(&mut lock(&self.tended).said)
     }
 
     /// How much waits for better times.
     pub(super) fn waiting(&self) -> usize {
         lock(&self.tended).late.len()
+    }
+}
+
+fn count_late(quota: &Quota, op: &Op) {
+    if matches!(op, Op::Settle { .. }) {
+        count(&quota.health.late);
     }
 }
 

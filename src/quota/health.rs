@@ -33,6 +33,8 @@ counters! {
     released
     /// Reservations of this process that lapsed though it was alive: the lease is too short for what delays it.
     lapsed
+    /// Reservations of processes that are gone, settled with what the ledger knows of their calls.
+    recovered
     /// Calls whose cost was not known: what had been reserved counts.
     settled_by_estimate
     /// Calls under a limit in money whose price nobody knows, and that were let through.

@@ -21,7 +21,7 @@ mod redis;
 mod schema;
 mod sql;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 pub use book::{Level, Line, Note};
@@ -30,6 +30,7 @@ pub use limit::{Counter, Limit, MOST, Measure, Part, Period, Policy, SCOPE, Unpr
 
 use crate::error::{Error, Result};
 use crate::id::{Id, Micros, now};
+use crate::ledger::Ledger;
 use crate::ledger::target::{Engine, Target};
 use book::{Keeper, Op, Outcome};
 use calls::lines_of;
@@ -42,6 +43,16 @@ pub struct Quota {
     /// What happened to it.
     pub health: Health,
     desk: Mutex<&'static Desk>,
+    ear: OnceLock<Box<dyn Ear>>,
+}
+
+/// Who is told of what happens while nobody waits for it. Called by a thread of the quota's own.
+pub trait Ear: Send + Sync {
+    /// Marks were reached.
+    fn warn(&self, said: &[Warning]);
+
+    /// These have lapsed; whoever has a ledger may know what became of their calls, see [`Quota::recover`].
+    fn lapsed(&self, holds: Vec<Hold>);
 }
 
 enum Place {
@@ -157,13 +168,22 @@ impl Place {
 impl Quota {
     /// Makes a quota whose sums are at that URL, the ledger's or Redis's. Does not connect: see [`Quota::check`].
     pub fn open(url: &str, lease: Duration) -> Result<&'static Self> {
+        Ok(Self::at(Place::parse(url)?, lease))
+    }
+
+    /// The same in the database of a ledger.
+    pub fn beside(ledger: &Ledger, lease: Duration) -> &'static Self {
+        Self::at(Place::Sql(ledger.target.clone()), lease)
+    }
+
+    fn at(place: Place, lease: Duration) -> &'static Self {
         let lease = Micros::try_from(lease.as_micros()).unwrap_or(Micros::MAX).clamp(100_000, 86_400_000_000);
         let desk = Mutex::new(&*Box::leak(Box::new(Desk::default())));
         // It outlives every thread that uses it, and a forked child finds it where it was.
         let quota: &'static Self =
-            Box::leak(Box::new(Self { place: Place::parse(url)?, lease, health: Health::default(), desk }));
+            Box::leak(Box::new(Self { place, lease, health: Health::default(), desk, ear: OnceLock::new() }));
         fork::register(quota);
-        Ok(quota)
+        quota
     }
 
     /// Where the sums are, without a password.
@@ -209,10 +229,33 @@ impl Quota {
         })
     }
 
+    /// Lets `ear` hear; only the first one does.
+    pub fn listen(&self, ear: Box<dyn Ear>) {
+        let _ = self.ear.set(ear);
+    }
+
+    fn tell(&self, said: &[Warning]) {
+        if let (Some(ear), false) = (self.ear.get(), said.is_empty()) {
+            ear.warn(said);
+        }
+    }
+
+    /// Tells of what has lapsed; if the sums cannot be reached, the next time.
+    fn tell_lapsed(&'static self) {
+        if let Some(ear) = self.ear.get()
+            && let Ok(holds) = self.lapsed()
+            && !holds.is_empty()
+        {
+            ear.lapsed(holds);
+        }
+    }
+
     /// Does what was put off; whether nothing is left of it.
     pub fn flush(&'static self) -> bool {
         let desk = self.desk();
-        desk.catch_up(self).is_ok() && desk.waiting() == 0
+        let done = desk.catch_up(self).is_ok();
+        self.tell(&desk.said());
+        done
     }
 
     /// Goes to the sums and back, on the connection that reservations use.

@@ -1,11 +1,12 @@
 //! The sums in Redis or Valkey: one script an operation, so that each is done wholly or not at all; operations that are
 //! asked for at the same time share a round trip.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use redis::{Cmd, Connection, ErrorKind, IntoConnectionInfo, Pipeline, RedisError, Value};
 
-use super::book::{Keeper, Level, Line, Note, Op, Outcome};
+use super::book::{Keeper, Lapsed, Level, Line, MOST_LAPSED, Note, Op, Outcome};
 use super::limit::Limit;
 use crate::error::{Error, Kind, Result};
 use crate::id::{Id, Micros, now};
@@ -81,6 +82,8 @@ pub(super) struct Redis {
     connection: Connection,
     prefix: Box<str>,
     script: redis::Script,
+    /// Whether reservations have lapsed that nobody was told of.
+    swept: bool,
 }
 
 impl Redis {
@@ -89,7 +92,7 @@ impl Redis {
         let connection = client.get_connection_with_timeout(Duration::from_secs(5))?;
         connection.set_read_timeout(Some(Duration::from_secs(10)))?;
         connection.set_write_timeout(Some(Duration::from_secs(10)))?;
-        Ok(Self { connection, prefix: place.prefix.clone(), script: redis::Script::new(SCRIPT) })
+        Ok(Self { connection, prefix: place.prefix.clone(), script: redis::Script::new(SCRIPT), swept: false })
     }
 
     fn key(&self, name: &str) -> String {
@@ -105,9 +108,10 @@ impl Redis {
         };
         let lines = op.lines();
         let mut command = redis::cmd("EVALSHA");
-        command.arg(self.script.get_hash()).arg(1 + 3 * lines.len()).arg(self.key("edition"));
+        command.arg(self.script.get_hash()).arg(2 + 2 * lines.len());
+        command.arg(self.key("edition")).arg(self.key("lapsed"));
         for line in lines.iter() {
-            for kind in ["c", "l", "x"] {
+            for kind in ["c", "l"] {
                 command.arg(format!("{}{kind}:{:032x}", self.prefix, line.counter.id));
             }
         }
@@ -120,6 +124,8 @@ impl Redis {
             };
             let change = i128::from(actual) - i128::from(line.amount);
             command
+                .arg(format!("{:032x}", line.counter.id))
+                .arg(format!("{}\u{1f}{}\u{1f}{}", line.limit.name, line.counter.start, line.counter.key))
                 .arg(line.amount)
                 .arg(line.limit.amount)
                 .arg(u8::from(line.hard))
@@ -174,7 +180,35 @@ impl Keeper for Redis {
             }
             replies => replies,
         }?;
-        ops.iter().zip(&replies).map(|(op, reply)| outcome(op.lines(), reply)).collect()
+        ops.iter().zip(&replies).map(|(op, reply)| outcome(op.lines(), reply, &mut self.swept)).collect()
+    }
+
+    fn swept(&mut self) -> bool {
+        std::mem::take(&mut self.swept)
+    }
+
+    fn lapsed(&mut self) -> Result<Vec<Lapsed>> {
+        let members: Vec<String> =
+            redis::cmd("ZRANGE").arg(self.key("lapsed")).arg(0).arg(MOST_LAPSED - 1).query(&mut self.connection)?;
+        let mut counts: HashMap<&str, Option<String>> = HashMap::new();
+        let mut found = Vec::with_capacity(members.len());
+        for member in &members {
+            let [counter, id, amount] = member.split(':').collect::<Vec<_>>()[..] else { continue };
+            if !counts.contains_key(counter) {
+                let key = format!("{}c:{counter}", self.prefix);
+                let text = redis::cmd("HGET").arg(key).arg("n").query(&mut self.connection)?;
+                counts.insert(counter, text);
+            }
+            let text = counts.get(counter).and_then(Option::as_deref).unwrap_or_default();
+            let mut fields = text.splitn(3, '\u{1f}');
+            let (Some(limit), Some(start), Some(key)) = (fields.next(), fields.next(), fields.next()) else { continue };
+            if let (Ok(counter), Ok(id), Ok(amount), Ok(start)) =
+                (u128::from_str_radix(counter, 16), u128::from_str_radix(id, 16), amount.parse(), start.parse())
+            {
+                found.push(Lapsed { id: Id(id), counter, limit: limit.into(), key: key.into(), start, amount });
+            }
+        }
+        Ok(found)
     }
 
     fn ping(&mut self) -> Result<()> {
@@ -204,7 +238,7 @@ impl Keeper for Redis {
 }
 
 /// Reads what the script returned.
-fn outcome(lines: &[Line], reply: &Value) -> Result<Outcome> {
+fn outcome(lines: &[Line], reply: &Value, swept: &mut bool) -> Result<Outcome> {
     let strange = || Error::new(Kind::Corrupt, "the quota's script in Redis answered something strange");
     let Value::Array(values) = reply else { return Err(strange()) };
     let (status, rest) = values.split_first().ok_or_else(strange)?;
@@ -212,9 +246,12 @@ fn outcome(lines: &[Line], reply: &Value) -> Result<Outcome> {
     if *status == -1 {
         return Ok(Outcome::Stale);
     }
+    let (count, rest) = rest.split_last().ok_or_else(strange)?;
+    *swept |= *count != Value::Int(0);
     let of = |line: &Line, values: &[Value]| -> Result<Level> {
         let [taken, used, oldest] = values else { return Err(strange()) };
         let number = |value: &Value| match value {
+            Value::Int(number) => u64::try_from(*number).ok(),
             Value::BulkString(text) => std::str::from_utf8(text).ok().and_then(|text| text.parse().ok()),
             _ => None,
         };

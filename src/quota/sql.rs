@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::book::{Held, Keeper, Level, Note, Op, Outcome, Page};
+use super::book::{Held, Keeper, Lapsed, Level, MOST_LAPSED, Note, Op, Outcome, Page};
 use super::limit::{Counter, Limit};
 use super::schema::{self, LIMIT};
 use crate::error::Result;
@@ -25,13 +25,15 @@ pub(super) struct Sql {
     store: Box<dyn Store>,
     /// Counters that are known to have a row.
     known: HashSet<u128>,
+    /// Whether reservations have lapsed that nobody was told of.
+    swept: bool,
 }
 
 impl Sql {
     pub(super) fn connect(target: &Target) -> Result<Self> {
         let mut store = connect(target, Care::Usual)?;
         schema::migrate(&mut *store)?;
-        Ok(Self { store, known: HashSet::new() })
+        Ok(Self { store, known: HashSet::new(), swept: false })
     }
 
     /// Sees to it that every counter that will change has a row.
@@ -112,10 +114,11 @@ impl Keeper for Sql {
         self.ensure(ops)?;
         let lines = ops.iter().flat_map(|op| op.lines().iter());
         let counters: Counters<'_> = lines.map(|line| (line.counter.id, &line.counter)).collect();
-        in_transaction(&mut *self.store, |store| {
+        let mut swept = false;
+        let outcomes = in_transaction(&mut *self.store, |store| {
             let (found, now, mut page) = read(store, &counters, ops)?;
             let before = page.held.clone();
-            page.expire(now);
+            swept = page.expire(now);
             let outcomes = ops
                 .iter()
                 .map(|op| match op {
@@ -134,7 +137,33 @@ impl Keeper for Sql {
                 }
             }
             Ok(outcomes)
-        })
+        })?;
+        self.swept |= swept;
+        Ok(outcomes)
+    }
+
+    fn swept(&mut self) -> bool {
+        std::mem::take(&mut self.swept)
+    }
+
+    fn lapsed(&mut self) -> Result<Vec<Lapsed>> {
+        let dialect = self.store.dialect();
+        let rows = self.store.rows(&format!(
+            "SELECT {}, {}, c.name, c.counted_for, c.begins, h.amount FROM ragmeter_quota_holds h \
+             JOIN ragmeter_quota_counters c ON c.id = h.counter \
+             WHERE (h.state = 1 OR h.expires <= {}) AND h.expires > {} ORDER BY h.id LIMIT {MOST_LAPSED}",
+            dialect.digits("h.id"),
+            dialect.digits("h.counter"),
+            now(),
+            now().saturating_sub(REMEMBERED)
+        ))?;
+        let lapsed = |row: Vec<Cell>| {
+            let mut cells = row.into_iter();
+            let (id, counter) = (Id(cells.next()?.id()?), cells.next()?.id()?);
+            let (limit, key) = (cells.next()?.into_text()?.into(), cells.next()?.into_text()?.into());
+            Some(Lapsed { id, counter, limit, key, start: cells.next()?.count()?, amount: cells.next()?.count()? })
+        };
+        Ok(rows.into_iter().filter_map(lapsed).collect())
     }
 
     fn ping(&mut self) -> Result<()> {

@@ -31,8 +31,10 @@ def work(number):
             continue
         time.sleep(draw.random() * float(hold))
         spent = draw.randrange(0, most + 1)
+        # In the order of the observers: what a kill keeps from being settled is in the ledger.
+        usage = ragmeter.Usage(input_tokens=spent, output_tokens=0)
+        ragmeter.record(usage, tenant="acme", session=name, id=reserved.id)
         reserved.settle(tokens=spent)
-        ragmeter.record(ragmeter.Usage(input_tokens=spent, output_tokens=0), tenant="acme", session=name)
         os.write(1, b"settled %d\n" % spent)
 
 

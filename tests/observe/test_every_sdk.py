@@ -48,6 +48,22 @@ async def drain(stream, call):
     return stream
 
 
+@of(EVERY)
+async def test_a_quota_is_asked_before_and_settled_after(sdk, call, server, tmp_path):
+    quota = ragmeter.Quota.open(f"sqlite:{tmp_path}/quota.db")
+    quota.limit("acme", tokens=100_000, tenant="acme")
+    async with ragmeter.run(tenant="acme", quota=quota) as run:
+        await make(sdk, call)
+        billed = sum(bill.total_tokens for bill in server.bills)
+        (standing,) = quota.usage(tenant="acme")
+        assert (standing["used"], standing["reserved"]) == (run.usage.total_tokens, 0) == (billed, 0)
+        quota.limit("acme", tokens=billed, tenant="acme")
+        with pytest.raises(ragmeter.QuotaExceeded):
+            await make(sdk, call)
+    assert sum(bill.total_tokens for bill in server.bills) == billed, "no request has left"
+    assert run.calls == 1
+
+
 async def leave_after(stream, call, pieces):
     """Read some pieces and go away as `break` does."""
     if call == "stream":

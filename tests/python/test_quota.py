@@ -1,18 +1,25 @@
 """Quotas in each sums of the sums: what is reserved, settled and refused, and what is said about it."""
 
+import asyncio
 import os
+import socket
+import subprocess
+import sys
 import threading
 import time
+import uuid
 from datetime import datetime, timezone
 from decimal import Decimal
+from urllib.parse import urlsplit
 
 import pytest
 
 import ragmeter
-from ragmeter import Quota, QuotaExceeded
+from ragmeter import Ledger, Quota, QuotaExceeded
 from ragmeter.prices import Prices
 from ragmeter.quota import QuotaUnavailable
 
+REDIS = os.environ.get("RAGMETER_TEST_REDIS_URL") or "redis://127.0.0.1:6379/0"
 PRICES = Prices({"m": {"input": "0.15", "output": "0.60"}})
 
 
@@ -29,6 +36,14 @@ def quota(sums):
 
 def standing(quota, **scope):
     return {row["name"]: (row["used"], row["reserved"], row["remaining"]) for row in quota.usage(**scope)}
+
+
+def await_all(heard, count):
+    """What settling brings about is said by another thread."""
+    deadline = time.monotonic() + 30
+    while len(heard) < count and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert len(heard) >= count
 
 
 def refused(quota, tokens=1, money="0.000000000001", **scope):
@@ -127,7 +142,9 @@ def test_policies_warn_and_finish(nearby):
     refused(nearby, tenant="acme", run="second")
     refused(nearby, tenant="acme")
     nearby.reserve(5, tenant="acme", run="first").settle(tokens=5)
-    assert heard == [("soft", 0.5, 60), ("soft", None, 60), ("soft", 0.9, 120), ("soft", None, 120)]
+    assert nearby.flush()
+    await_all(heard, 4)
+    assert sorted(heard, key=str) == [("soft", 0.5, 60), ("soft", 0.9, 120), ("soft", None, 120), ("soft", None, 60)]
 
 
 def test_a_mark_is_reached_once_whoever_reaches_it(sums):
@@ -138,7 +155,9 @@ def test_a_mark_is_reached_once_whoever_reaches_it(sums):
     quotas[0].limit("acme", tokens=1000, tenant="acme", marks=[0.333, 0.8, 1])
     for number in range(10):
         quotas[number % 2].reserve(100, tenant="acme").settle(tokens=100)
-    assert heard == [0.333, 0.8, 1.0]
+    assert all(quota.flush() for quota in quotas)
+    await_all(heard, 3)
+    assert sorted(heard) == [0.333, 0.8, 1.0]
 
 
 def test_a_superuser_passes_and_is_written_down(quota):
@@ -252,6 +271,7 @@ def test_a_forked_child_reserves_by_itself(quota):
         try:
             quota.reserve(30, tenant="acme").settle(tokens=20)
             kept.settle(tokens=1)  # is its parent's to settle
+            assert quota.flush()
             os._exit(0)
         finally:
             os._exit(1)
@@ -270,3 +290,131 @@ def test_a_run_takes_its_quota_along(nearby):
         assert ragmeter.current_scope().quota is None
     with ragmeter.resume(token, quota=nearby):
         assert ragmeter.current_scope().quota is nearby
+
+
+class Gate:
+    """Stands between a quota and its Redis, and can hold everything back."""
+
+    def __init__(self, port):
+        self.open, self.asked = threading.Event(), threading.Event()
+        self.open.set()
+        self._port, self._listening = port, socket.create_server(("127.0.0.1", 0))
+        self.port = self._listening.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self):
+        while True:
+            try:
+                near, _ = self._listening.accept()
+            except OSError:
+                return
+            far = socket.create_connection(("127.0.0.1", self._port))
+            for pair in ((near, far), (far, near)):
+                threading.Thread(target=self._pass, args=(*pair, near), daemon=True).start()
+
+    def _pass(self, source, drain, near):
+        with source, drain:
+            while data := source.recv(65536):
+                if source is near:
+                    if not self.open.is_set():
+                        self.asked.set()
+                    self.open.wait()
+                drain.sendall(data)
+
+    def close(self):
+        self.open.set()
+        self._listening.close()
+
+
+@pytest.fixture
+def gate():
+    gate = Gate(urlsplit(REDIS).port or 6379)
+    yield gate
+    gate.close()
+
+
+async def test_the_event_loop_goes_on_while_a_reservation_waits(gate):
+    quota = Quota.open(f"redis://127.0.0.1:{gate.port}/0?namespace=ragmeter-test-{uuid.uuid4().hex}", lease=30)
+    quota.limit("acme", tokens=1000, tenant="acme")
+    order = []
+
+    async def reserve(tokens):
+        reserved = await quota.areserve(tokens, tenant="acme")
+        order.append("reserved")
+        return reserved
+
+    try:
+        first = await reserve(100)
+        gate.open.clear()
+        waiting = [asyncio.create_task(reserve(200)), asyncio.create_task(reserve(300))]
+        assert await asyncio.to_thread(gate.asked.wait, 30)
+        order.append("the loop goes on")
+        first.settle(tokens=70)
+        order.append("settling waits for nobody")
+        waiting[1].cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting[1]
+        gate.open.set()
+        second = await waiting[0]
+        assert order == ["reserved", "the loop goes on", "settling waits for nobody", "reserved"]
+        assert await asyncio.to_thread(quota.flush)
+        expected = {"acme": (70, 200, 730)}  # what was reserved for the cancelled one is given back
+        for _ in range(1000):
+            if standing(quota, tenant="acme") == expected:
+                break
+            await asyncio.sleep(0.01)
+        assert standing(quota, tenant="acme") == expected
+        second.settle(tokens=20)
+        assert standing(quota, tenant="acme") == {"acme": (90, 0, 910)}, "whoever asks later finds it settled"
+        assert quota.health()["lost"] == quota.health()["lapsed"] == 0
+    finally:
+        quota.remove("acme")
+
+
+async def test_what_is_settled_in_a_loop_makes_room_at_once_and_warns(quota):
+    heard = []
+    quota.limit("acme", tokens=100, tenant="acme", marks=[0.5, 1.0])
+    quota.on_warning(heard.append)
+    for _ in range(9):
+        (await quota.areserve(20, tenant="acme")).settle(tokens=10)
+    (await quota.areserve(10, tenant="acme")).settle(tokens=10)
+    assert standing(quota, tenant="acme") == {"acme": (100, 0, 0)}
+    with pytest.raises(QuotaExceeded):
+        await quota.areserve(1, tenant="acme")
+    await_all(heard, 2)
+    assert [(warning["mark"], warning["used"]) for warning in heard] == [(0.5, 50), (1.0, 100)]
+
+
+def test_a_call_that_was_recorded_and_not_settled_is_settled_from_the_ledger(sums, tmp_path):
+    book = sums if not sums.startswith("redis") else f"sqlite:{tmp_path}/book.db"
+    quota = Quota.open(sums, lease=0.2, prices=PRICES)
+    quota.limit("acme", tokens=1000, tenant="acme")
+    quota.limit("each user", calls=10, tenant="acme", user="*", per="24h")
+    quota.limit("money", money="1", tenant="acme")
+    scope = {"tenant": "acme", "user": "ann", "model": "m", "operation": "chat"}
+    killed = """
+import os, sys, ragmeter
+from ragmeter.prices import Prices
+quota = ragmeter.Quota.open(sys.argv[1], lease=0.2)
+scope = {"tenant": "acme", "user": "ann", "model": "m", "operation": "chat"}
+with ragmeter.Ledger.open(sys.argv[2]) as ledger:
+    called, other = (quota.reserve(300, money="0.5", **scope) for _ in range(2))
+    usage = ragmeter.Usage(input_tokens=100, output_tokens=20)
+    ragmeter.record(usage, id=called.id, shares=[({"document": "a"}, 1), ({"document": "b"}, 2)], **scope)
+    assert ledger.flush(30)
+os._exit(0)
+"""
+    subprocess.run([sys.executable, "-c", killed, sums, book], check=True)
+    with Ledger.open(book, attach=False) as ledger:
+        while standing(quota, **scope)["acme"][1]:
+            time.sleep(0.05)
+        assert standing(quota, **scope)["acme"] == (0, 0, 1000)
+        assert quota.reconcile(ledger, **scope) == 1
+        assert quota.reconcile(ledger, **scope) == 0
+        cost = PRICES.cost(None, "m", {"input_tokens": 100, "output_tokens": 20})
+        assert standing(quota, **scope) == {
+            "acme": (120, 0, 880), "each user": (1, 0, 9), "money": (cost, 0, 1 - cost),
+        }  # fmt: skip
+        assert quota.health()["recovered"] == 1
+        assert sum(call["usage"]["total_tokens"] for call in ledger.calls()) == 120
+        assert ledger.verify()[1] == []

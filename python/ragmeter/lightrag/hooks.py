@@ -176,6 +176,8 @@ def _inner(raw: Function) -> Function:
         if call is None:
             return await raw(*args, **kwargs)
         try:
+            if call.guarded:
+                await call.aadmit()
             with call:
                 result = await raw(*args, **kwargs)
         except BaseException:

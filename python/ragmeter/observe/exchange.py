@@ -26,8 +26,7 @@ class Exchange:
     """One request, from the moment it is sent. It is recorded once for each attempt that the provider may bill.
 
     The scope is the one in force where the request is made: a stream that is read elsewhere, or later, is paid by
-    whoever asked for it. Where a quota guards the scope, making one reserves what the request may cost, and raises
-    `QuotaError` if there is no room for it.
+    whoever asked for it. Where a quota guards the scope, nothing may be sent before `admit` or `aadmit`.
 
     Args:
         operation: What is asked for: `chat`, `embeddings`, `rerank`, …
@@ -61,10 +60,27 @@ class Exchange:
             if "attempt" in call.labels:
                 self.labels["attempt"] = call.labels["attempt"]
         self._hold: Reservation | None = None
-        quota = self._scope.quota if self._scope is not None else None
-        if quota is not None:
-            labels = call.labels if call is not None and call.records else self.labels
-            self._hold = quota.admit(self._scope, labels, request, call and call.hand_over())
+
+    def admit(self) -> None:
+        """Reserve what the request may cost, if a quota guards the scope.
+
+        Raises:
+            QuotaError: There is no room for it.
+        """
+        if self._scope is not None and self._scope.quota is not None:
+            with guard("reserving for a request"):
+                self._hold = self._scope.quota.admit(self._scope, *self._wishes())
+
+    async def aadmit(self) -> None:
+        """Reserve as `admit` does while the event loop goes on."""
+        if self._scope is not None and self._scope.quota is not None:
+            with guard("reserving for a request"):
+                self._hold = await self._scope.quota.aadmit(self._scope, *self._wishes())
+
+    def _wishes(self) -> tuple[dict[str, Any], Callable[[], Mapping[str, Any]], Reservation | None]:
+        call = self._call
+        labels = call.labels if call is not None and call.records else self.labels
+        return labels, self._request, call.hand_over() if call is not None else None
 
     def over(self, usage: Usage | None, delivered: str | None = None, *, whole: bool = True) -> None:
         """Record the answer. Only the first word counts; a later one is ignored.
@@ -86,11 +102,12 @@ class Exchange:
         if usage.model is not None:
             labels["model"] = None  # the model that answered is better than the one that was asked
         shares = None
+        held = self._hold.id if self._hold is not None else None
         if self._call is not None:
-            self._call.hear(usage)
+            self._call.hear(usage, held)
             shares = self._call.shares if self._call.divide is None else self._call.divide(self._texts())
         if self._call is None or not self._call.records:
-            record(usage, scope=self._scope, shares=shares, **labels)
+            record(usage, scope=self._scope, shares=shares, id=held, **labels)
         if self._hold is not None:
             self._hold.settle(usage)
 
@@ -123,10 +140,11 @@ class Exchange:
         """Record an attempt that was sent and whose answer never came: it may be billed, nobody knows how much."""
         with guard("recording a lost attempt"):
             usage = Usage(origin="unknown")
+            held = self._hold.id if self._hold is not None else None
             if self._call is not None and self._call.records:
-                self._call.hear(usage)
+                self._call.hear(usage, held)
             else:
-                record(usage, scope=self._scope, **self.labels)
+                record(usage, scope=self._scope, id=held, **self.labels)
             if self._hold is not None:
                 self._hold.settle()  # as much as was reserved
                 self._hold = self._hold.bare()

@@ -114,6 +114,8 @@ def _request(kind: type[Sent], original: Callable[..., Any]) -> Callable[..., An
     @functools.wraps(original)
     def request(self: Any, cast_to: Any, options: Any, *args: Any, **kwargs: Any) -> Any:
         sent = kind(self, options)
+        if sent.exchange is not None:
+            sent.exchange.admit()
         token = under_way.set(sent.exchange)
         try:
             result = original(self, cast_to, sent.options, *args, **kwargs)
@@ -130,6 +132,8 @@ def _request(kind: type[Sent], original: Callable[..., Any]) -> Callable[..., An
     @functools.wraps(original)
     async def arequest(self: Any, cast_to: Any, options: Any, *args: Any, **kwargs: Any) -> Any:
         sent = kind(self, options)
+        if sent.exchange is not None:
+            await sent.exchange.aadmit()
         token = under_way.set(sent.exchange)
         try:
             result = await original(self, cast_to, sent.options, *args, **kwargs)

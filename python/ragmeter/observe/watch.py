@@ -47,6 +47,7 @@ def watch(original: Callable[..., Any], begin: Begin, answered: Answered | None 
         exchange = begun(args, kwargs)
         if exchange is None:
             return original(*args, **kwargs)
+        exchange.admit()
         token = under_way.set(exchange)
         try:
             result = original(*args, **kwargs)
@@ -62,6 +63,7 @@ def watch(original: Callable[..., Any], begin: Begin, answered: Answered | None 
         exchange = begun(args, kwargs)
         if exchange is None:
             return await original(*args, **kwargs)
+        await exchange.aadmit()
         token = under_way.set(exchange)
         try:
             result = await original(*args, **kwargs)

@@ -96,7 +96,7 @@ def _coroutine(method: str, original: Callable[..., Any]) -> Callable[..., Any]:
         if call is None:
             return await original(self, *args, **kwargs)
         try:
-            with call:
+            async with call:
                 result = await original(self, *args, **kwargs)
         except BaseException as exc:
             _failed(call, exc)
@@ -140,7 +140,7 @@ def _async_generator(method: str, original: Callable[..., Any]) -> Callable[...,
                 yield item
             return
         try:
-            call.admit()
+            await call.aadmit()
         except QuotaError as exc:
             _failed(call, exc)
             yield exc.ragflow

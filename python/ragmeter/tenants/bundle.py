@@ -9,7 +9,8 @@ from ragmeter._native import Usage, count_tokens
 from ragmeter.observe.estimate import estimate, estimate_texts
 from ragmeter.tenants import measure
 from ragmeter.tenants.call import TenantCall
-from ragmeter.tenants.models import NotThereError, TenantLLM, model_type, operation, split_name
+from ragmeter.tenants.limits import set_limit
+from ragmeter.tenants.models import NotThereError, TenantLLM, model_type, split_name
 from ragmeter.tenants.openai_models import chat_messages
 from ragmeter.tenants.ready import ready_model
 from ragmeter.tenants.validation import ERROR
@@ -78,14 +79,7 @@ class LLMBundle:
         service.ledger.ensure_attached()
         self._quota = quota
         if quota is not None and llm.quota is not None:
-            quota.limit(
-                f"{llm.tenant_id}: {llm.model}@{llm.llm_factory} ({kind})",
-                tokens=llm.quota,
-                per="total",
-                tenant=llm.tenant_id,
-                model=llm.model,
-                operation=operation(kind),
-            )
+            set_limit(quota, llm)
 
     def _call(self, measured: Usage | None = None) -> TenantCall:
         return TenantCall(self.llm, measured, quota=self._quota)
@@ -130,7 +124,7 @@ class LLMBundle:
         """Return the answer. A model object of RAGFlow's answers `**ERROR**: …` instead of raising."""
         call = self._call()
         try:
-            with call:
+            async with call:
                 answer = await self.mdl.async_chat(system, history, dict(gen_conf or {}), **kwargs)
         except Exception:
             call.end(None)
@@ -165,7 +159,7 @@ class LLMBundle:
     ) -> AsyncGenerator[str, None]:
         """Yield the answer in pieces."""
         call, text, used = self._call(), "", 0
-        with call:
+        async with call:
             items = self.mdl.async_chat_streamly(system, history, dict(gen_conf or {}), **kwargs)
         try:
             while True:

@@ -54,11 +54,11 @@ class TenantCall(OpenCall):
         call._measured = measured
         return call
 
-    def hear(self, usage: Usage) -> None:
+    def hear(self, usage: Usage, held: str | None = None) -> None:
         """Record a request that an observer saw; each attempt is one call."""
         self.heard.append(usage)
         with guard("recording a call of a tenant's model"):
-            record(self._whole(usage), scope=self.scope, **self.labels)
+            record(self._whole(usage), scope=self.scope, id=held, **self.labels)
 
     def said(self) -> Usage | None:
         """Return what the provider said so far, all requests together."""

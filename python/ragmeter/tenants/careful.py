@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import importlib
+import socket
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -11,6 +13,8 @@ from ragmeter.tenants.secret import scrub_url
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
+
+    from ragmeter.tenants.reach import Reach
 
 __all__ = ["BadAnswerError", "Care", "careful_client"]
 
@@ -20,10 +24,11 @@ class BadAnswerError(Exception):
 
 
 class Care(NamedTuple):
-    """How long, in seconds, and how large, in bytes, an answer may be."""
+    """How long, in seconds, and how large, in bytes, an answer may be; and what may be called, None for anything."""
 
     seconds: float
     size: int = 4 << 20
+    reach: Reach | None = None
 
 
 def careful_client(care: Care, *, asynchronous: bool) -> Any:
@@ -42,7 +47,12 @@ def careful_client(care: Care, *, asynchronous: bool) -> Any:
         response.stream = async_stream(response.stream, care)
 
     make: Any = openai.DefaultAsyncHttpxClient if asynchronous else openai.DefaultHttpxClient
+    options: dict[str, Any] = {}
+    if care.reach is not None:
+        # A proxy of the environment would resolve the name once more, and elsewhere.
+        options = {"transport": _transports(library)[asynchronous](care.reach), "trust_env": False}
     return make(
+        **options,
         event_hooks={"response": [async_hook if asynchronous else hook]},
         follow_redirects=False,
         timeout=care.seconds,
@@ -73,6 +83,37 @@ def _check(care: Care, size: int, began: float) -> None:
     if time.monotonic() - began > care.seconds:
         msg = f"its answer takes longer than {care.seconds:g} s"
         raise BadAnswerError(msg)
+
+
+@functools.cache
+def _transports(library: Any) -> tuple[Any, Any]:
+    """Transports that connect to the address that was looked at; the certificate is that of the name all the same."""
+
+    def aim(request: Any, address: str) -> None:
+        request.extensions = {**request.extensions, "sni_hostname": request.url.host}
+        request.url = request.url.copy_with(host=address)
+
+    class Transport(library.HTTPTransport):  # type: ignore[misc]
+        def __init__(self, reach: Reach) -> None:
+            super().__init__()
+            self._reach = reach
+
+        def handle_request(self, request: Any) -> Any:
+            aim(request, self._reach.resolve(request.url.host, request.url.port or 443))
+            return super().handle_request(request)
+
+    class AsyncTransport(library.AsyncHTTPTransport):  # type: ignore[misc]
+        def __init__(self, reach: Reach) -> None:
+            super().__init__()
+            self._reach = reach
+
+        async def handle_async_request(self, request: Any) -> Any:
+            host, port = request.url.host, request.url.port or 443
+            found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            aim(request, self._reach.choose(host, found))
+            return await super().handle_async_request(request)
+
+    return Transport, AsyncTransport
 
 
 @functools.cache

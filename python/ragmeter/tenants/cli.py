@@ -44,9 +44,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     action("usage", "show what a tenant has used", "tenant").add_argument(
         "--json", action="store_true", help="print JSON"
     )
-    quota = action("quota", "show or set how many tokens a model of a tenant may use", "tenant")
+    quota = action(
+        "quota", "show or set how many tokens a model of a tenant may use; 'quota reconcile' settles what killed "
+        "processes had reserved", "tenant",
+    )  # fmt: skip
     quota.add_argument("model", nargs="?", help="model@factory")
     quota.add_argument("limit", nargs="?", help="tokens, or 'none'")
+    quota.add_argument("--quota", help="reconcile: URL of the sums (default: the ledger's database)")
     token = action("token", "make a token for the HTTP API, shown once", "tenant")
     token.add_argument("--title", default="", help="what it is for")
     token.add_argument("--superuser", action="store_true", help="let in to everything")
@@ -105,7 +109,7 @@ def _key(service: TenantLLMService, arguments: argparse.Namespace) -> int:
     # Not an argument: those stand in the list of processes and in the shell's history.
     text = getpass.getpass(f"key of {arguments.factory}: ") if sys.stdin.isatty() else sys.stdin.read().strip()
     key = build(arguments.factory, arguments.type, {"api_key": text})
-    setup = Setup(service, check=not arguments.no_check)
+    setup = Setup(service, check=not arguments.no_check, trusted=True)
     if arguments.model is None:
         done = setup.set_api_key(arguments.tenant, arguments.factory, key, arguments.base_url)
     else:
@@ -142,6 +146,8 @@ def _usage(service: TenantLLMService, arguments: argparse.Namespace) -> int:
 
 
 def _quota(service: TenantLLMService, arguments: argparse.Namespace) -> int:
+    if arguments.tenant == "reconcile" and service.tenant("reconcile") is None:
+        return _reconcile(service, arguments)
     _known(service, arguments.tenant)
     if arguments.model is None:
         return _usage(service, _with_json(arguments))
@@ -152,6 +158,17 @@ def _quota(service: TenantLLMService, arguments: argparse.Namespace) -> int:
     if arguments.limit is not None:
         llm = service.update(llm, quota=None if arguments.limit == "none" else _tokens(arguments.limit))
     print(f"{llm.llm_name}@{llm.llm_factory}: {_limit(llm.quota)}")
+    return 0
+
+
+def _reconcile(service: TenantLLMService, arguments: argparse.Namespace) -> int:
+    from ragmeter.quota import Quota
+
+    quota = Quota.open(arguments.quota) if arguments.quota else service.quota
+    for tenant in service.tenants():
+        quota.standing((tenant.id, None, None, None))  # whoever looks notices what has lapsed
+    settled = quota.reconcile(service.ledger)
+    print(f"{settled:,} calls of killed processes were settled")
     return 0
 
 

@@ -35,6 +35,8 @@ def ready_model(llm: TenantLLM, catalog: Catalog, care: Care | None = None) -> A
         import openai  # noqa: F401 - a second, now and not on the time of the first call
 
         return OpenAIModel(llm, url, care)
-    if llm.llm_factory in PREFIXES and importlib.util.find_spec("litellm"):
+    # litellm's clients look a name up by themselves: what a stranger names is not called through them.
+    is_free = care is None or care.reach is None
+    if llm.llm_factory in PREFIXES and is_free and importlib.util.find_spec("litellm"):
         return LiteLLMModel(llm, url, care)
     return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import time
 from dataclasses import replace
@@ -9,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from ragmeter._native import Usage, record
 from ragmeter.ledger import Ledger, LedgerError
+from ragmeter.quota import Quota
 from ragmeter.tenants.catalog import Catalog
+from ragmeter.tenants.limits import set_limit
 from ragmeter.tenants.models import (
     MODEL_TYPES,
     NotThereError,
@@ -88,6 +91,11 @@ class TenantLLMService:
             self._vault = Vault.of(self.ledger.url)
         return self._vault
 
+    @functools.cached_property
+    def quota(self) -> Quota:
+        """The quota in the ledger's database, where the limits of models hold: `ragmeter.run(quota=service.quota)`."""
+        return Quota.open(self.ledger)
+
     # Tenants
 
     def create_tenant(self, tenant_id: str, title: str = "") -> Tenant:
@@ -121,6 +129,7 @@ class TenantLLMService:
 
     def delete_tenant(self, tenant_id: str) -> bool:
         """Remove a tenant, its models and tokens; what it has used stays in the ledger. Whether there was one."""
+        self._forget_limits(self._llms.find(tenant_id=tenant_id))
         self._llms.delete(tenant_id=tenant_id)
         for token in self.tokens.list(tenant_id):
             self.tokens.revoke(token.id)
@@ -176,6 +185,8 @@ class TenantLLMService:
             updated_at=now,
         )
         self._llms.insert(self._row(llm))
+        if llm.quota is not None:
+            set_limit(self.quota, llm)
         return llm
 
     def save(self, llms: Sequence[TenantLLM]) -> None:
@@ -229,6 +240,8 @@ class TenantLLMService:
         if not self._llms.update({name: row[name] for name in (*changes, "updated_at")}, **key):
             msg = f"tenant '{llm.tenant_id}' has no model '{llm.llm_name}@{llm.llm_factory}'"
             raise NotThereError(msg)
+        if "quota" in changes:
+            set_limit(self.quota, changed)
         return changed
 
     def delete(self, tenant_id: str, llm_factory: str, llm_name: str | None = None, kind: str | None = None) -> int:
@@ -236,10 +249,16 @@ class TenantLLMService:
         where = {"tenant_id": tenant_id, "llm_factory": llm_factory}
         if kind is not None:
             where["model_type"] = model_type(kind)
-        if llm_name is None:
+        names: set[str] | None = None if llm_name is None else {llm_name, stored_name(llm_factory, llm_name)}
+        self._forget_limits([row for row in self._llms.find(**where) if names is None or row["llm_name"] in names])
+        if names is None:
             return self._llms.delete(**where)
-        stored = stored_name(llm_factory, llm_name)
-        return sum(self._llms.delete(**where, llm_name=name) for name in {llm_name, stored})
+        return sum(self._llms.delete(**where, llm_name=name) for name in names)
+
+    def _forget_limits(self, rows: Sequence[dict[str, Any]]) -> None:
+        for row in rows:
+            if row["quota"] is not None:
+                set_limit(self.quota, TenantLLM(*(row[name] for name in _LLM_KEY)))
 
     def get_api_key(self, tenant_id: str, model_name: str = "", kind: str | None = None) -> TenantLLM | None:
         """Return the model that a name means, with its key; None if the tenant has none, or may not use it.

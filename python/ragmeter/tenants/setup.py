@@ -31,10 +31,18 @@ class Setup:
         service: Where they are saved.
         validator: Tries them; None for one with the usual time-out.
         check: False to save without trying.
+        trusted: Whether whoever names URLs may have any address called: he who runs the server, not its tenants.
     """
 
-    def __init__(self, service: TenantLLMService, validator: Validator | None = None, *, check: bool = True) -> None:
-        self._service, self._check = service, check
+    def __init__(
+        self,
+        service: TenantLLMService,
+        validator: Validator | None = None,
+        *,
+        check: bool = True,
+        trusted: bool = False,
+    ) -> None:
+        self._service, self._check, self._trusted = service, check, trusted
         self._validator = validator if validator is not None else Validator(service.catalog)
 
     def set_api_key(self, tenant_id: str, factory: str, key: str, base_url: str | None = None) -> Done:
@@ -67,7 +75,7 @@ class Setup:
             llm = next((llm for llm in llms if llm.model_type == kind), None)
             if llm is None:
                 continue
-            works, message = self._validator.check(llm)
+            works, message = self._validator.check(llm, trusted=self._trusted)
             if works:
                 return self._save(llms, verified=True)
             if works is False:
@@ -99,7 +107,7 @@ class Setup:
         llm = TenantLLM(
             tenant_id, factory, name, model_type(kind), Secret(key), plain_url(api_base), max_tokens or _MOST_TOKENS
         )
-        works, message = self._validator.check(llm) if self._check else (None, "")
+        works, message = self._validator.check(llm, trusted=self._trusted) if self._check else (None, "")
         if works is False:
             return Done(False, False, f"Fail to access {scrub(message, [llm.api_key])}")
         return self._save([llm], verified=bool(works))

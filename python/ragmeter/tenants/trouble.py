@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from ragmeter.tenants.careful import BadAnswerError
+from ragmeter.tenants.reach import NotReachableError
 from ragmeter.tenants.secret import scrub
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def _reason(exc: BaseException) -> str:
 
 
 def _of_answer(cause: BaseException) -> str | None:
-    if isinstance(cause, BadAnswerError):
+    if isinstance(cause, (BadAnswerError, NotReachableError)):
         return str(cause)
     if isinstance(cause, json.JSONDecodeError):
         return "it answers with something that is no JSON; is the URL that of an API?"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ragmeter.tenants.call import TenantCall
 from ragmeter.tenants.careful import Care
+from ragmeter.tenants.reach import Reach
 from ragmeter.tenants.ready import ready_model
 from ragmeter.tenants.trouble import explain
 
@@ -43,6 +44,7 @@ class Validator:
     Args:
         catalog: Says where factories are.
         timeout: Seconds for each call; None for `LLM_TIMEOUT_SECONDS` of the environment, else 10.
+        reach: What a stranger's URL may lead to; None for public addresses and those of `RAGMETER_ALLOW_NETWORKS`.
         open_model: Makes the object that talks to a model, or returns None; ours by default.
     """
 
@@ -50,26 +52,34 @@ class Validator:
         self,
         catalog: Catalog,
         timeout: float | None = None,
+        reach: Reach | None = None,
         open_model: Callable[[TenantLLM, Catalog, Care], Any] = ready_model,
     ) -> None:
         self._catalog, self._open = catalog, open_model
+        self._reach = reach if reach is not None else Reach()
         self.timeout = timeout if timeout is not None else float(os.environ.get("LLM_TIMEOUT_SECONDS") or 10)
 
-    def check(self, llm: TenantLLM) -> Verdict:
-        """Call a model once, in at most the time-out and half a second. The tenant pays, in the role `validation`."""
+    def check(self, llm: TenantLLM, *, trusted: bool = False) -> Verdict:
+        """Call a model once, in at most the time-out and half a second. The tenant pays, in the role `validation`.
+
+        Args:
+            llm: The model.
+            trusted: Whether whoever named its URL may have any address called.
+        """
         probe = PROBES.get(llm.model_type)
         what = f"{llm.model_type} model {llm.llm_name} of {llm.llm_factory}"
         if probe is None:
             return Verdict(None, f"a {what} cannot be tried by a short call")
         box: list[Verdict] = []
 
-        model = self._open(llm, self._catalog, Care(self.timeout))
+        reach = None if trusted or llm.api_base is None else self._reach
+        model = self._open(llm, self._catalog, Care(self.timeout, reach=reach))
         if model is None:
             return Verdict(None, f"ragmeter cannot call the {what}")
 
         async def call() -> Verdict:
             try:
-                with TenantCall(llm, role="validation") as billed:
+                async with TenantCall(llm, role="validation") as billed:
                     trouble = await asyncio.wait_for(probe(model), self.timeout)
                 billed.end(None)
             finally:

@@ -121,6 +121,24 @@ async def test_the_limit_of_a_model_holds_where_a_quota_is_given(service, server
     assert len(spent(service)) == calls
 
 
+def test_the_limit_of_a_model_holds_for_whoever_calls_it(service, server):
+    import openai
+
+    ragmeter.instrument("openai")
+    service.update(service.get("acme", "VLLM", "gpt___VLLM", "chat"), quota=1000)
+    ask = {"model": "gpt", "messages": HISTORY, "max_tokens": 500}
+    with openai.OpenAI(base_url=server.base_url, api_key=KEY) as client:
+        with ragmeter.run(tenant="acme", quota=ragmeter.Quota.open(service.ledger)):
+            with pytest.raises(ragmeter.QuotaExceeded, match="gpt@VLLM"):
+                while len(server.bills) < 1000:
+                    client.chat.completions.create(**ask)
+            made = len(server.bills)
+            service.delete("acme", "VLLM", "gpt", "chat")
+            client.chat.completions.create(**ask)
+        assert 0 < made == len(server.bills) - 1
+    assert service.quota.list() == []
+
+
 async def test_a_stream_that_is_left_is_recorded_once(service, server, watched, open_bundle):
     chat = open_bundle("acme", "chat", "gpt")
     stream = chat.async_chat_streamly(None, HISTORY)

@@ -1,8 +1,10 @@
 """Keys are tried against a server that answers as model APIs do and as they should not: the right verdict, in time."""
 
 import importlib.util
+import itertools
 import logging
 import re
+import socket
 import time
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import pytest
 
 from ragmeter.ledger import Ledger
 from ragmeter.tenants import TenantLLM, TenantLLMService, Vault
+from ragmeter.tenants.reach import NotReachableError, Reach
 from ragmeter.tenants.secret import Secret
 from ragmeter.tenants.setup import Setup
 from ragmeter.tenants.validation import Validator
@@ -155,3 +158,56 @@ def test_no_key_is_in_the_logs_whatever_is_logged(service, setup, server, caplog
     assert caplog.records
     for key in (KEY, "sk-wrong-key-0123456789abcdef"):
         assert key not in caplog.text
+
+
+INSIDE = [
+    "http://127.0.0.1:{port}/openai/v1",
+    "http://localhost:{port}/openai/v1",
+    "http://[::1]:{port}/openai/v1",
+    "http://[::ffff:127.0.0.1]:{port}/openai/v1",
+    "http://[64:ff9b::7f00:1]:{port}/openai/v1",
+    "http://2130706433:{port}/openai/v1",
+    "http://0:{port}/openai/v1",
+    "http://169.254.169.254/latest/meta-data",
+    "http://168.63.129.16/metadata",
+    "http://10.0.0.1/v1",
+    "http://192.168.0.1/v1",
+    "http://100.100.100.200/latest/meta-data",
+    "http://[fd00:ec2::254]/v1",
+]
+
+
+def test_a_strangers_url_leads_nowhere_inside(service, server, monkeypatch):
+    monkeypatch.delenv("RAGMETER_ALLOW_NETWORKS")
+    validator, before = Validator(service.catalog, TIMEOUT), len(server.came)
+    for url, kind in zip(INSIDE, itertools.cycle(["chat", "embedding", "rerank"]), strict=False):
+        model = TenantLLM("acme", "VLLM", "m", kind, Secret(KEY), url.format(port=server.server_port))
+        verdict = validator.check(model)
+        assert verdict.works is False
+        assert "is no public address" in verdict.message, (url, verdict.message)
+    assert len(server.came) == before
+    assert validator.check(llm(server, "openai", "chat"), trusted=True).works, "he who runs the server may"
+
+
+def test_the_address_that_was_looked_at_is_the_one_that_is_called(service, server, monkeypatch):
+    """A name that leads elsewhere when it is asked again."""
+    asked, own = [], socket.getaddrinfo
+
+    def lookup(host, port, *args, **kwargs):
+        if host != "api.stranger.test":
+            return own(host, port, *args, **kwargs)
+        asked.append(host)
+        address = "127.0.0.1" if len(asked) == 1 else "127.0.0.2"
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", lookup)
+    model = TenantLLM(
+        "acme", "VLLM", "m", "chat", Secret(KEY), f"http://api.stranger.test:{server.server_port}/openai/v1"
+    )
+    assert Validator(service.catalog, TIMEOUT).check(model) == (True, "")
+    assert len(asked) == 1
+    assert "127.0.0.2" in Validator(service.catalog, TIMEOUT, Reach(["127.0.0.1"])).check(model).message
+    turns = [(None, None, None, "", (address, 80)) for address in ("8.8.8.8", "10.0.0.1")]
+    with pytest.raises(NotReachableError, match=r"a\.test \(10\.0\.0\.1\) is no public address"):
+        Reach([]).choose("a.test", turns)
+    assert Reach([]).choose("a.test", turns[:1]) == "8.8.8.8"

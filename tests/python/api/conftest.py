@@ -1,4 +1,4 @@
-"""The application on SQLite, with two tenants that must not know of each other."""
+"""The application with two tenants that must not know of each other; on SQLite where a test does not say otherwise."""
 
 import pytest
 from starlette.testclient import TestClient
@@ -14,7 +14,7 @@ from ragmeter.tenants.vault import new_key
 class Yes:
     """A validator for tests that are about other things."""
 
-    def check(self, llm):
+    def check(self, llm, *, trusted=False):
         return Verdict(True, "")
 
 
@@ -22,8 +22,9 @@ TABLES = ("tenants", "tenant_llm", "tokens")
 
 
 @pytest.fixture(scope="module")
-def service(tmp_path_factory):
-    with Ledger.open(f"sqlite:{tmp_path_factory.mktemp('api')}/ledger.db") as ledger:
+def service(request, new_database, tmp_path_factory):
+    url = new_database(getattr(request, "param", "sqlite"))
+    with Ledger.open(url, journal=tmp_path_factory.mktemp("journal")) as ledger:
         service = TenantLLMService(ledger, Vault([new_key()]))
         for tenant in ("mine", "theirs"):
             service.create_tenant(tenant, f"title-of-{tenant}")
@@ -59,16 +60,22 @@ def client(service):
         yield client
 
 
+@pytest.fixture(scope="module")
+def kept(service, tokens):
+    """Copies of the tables as they are before the first test."""
+    for table in TABLES:
+        service.ledger.change([(f"CREATE TABLE kept_{table} AS SELECT * FROM ragmeter_{table}", [])])
+
+
 @pytest.fixture(autouse=True)
-def as_it_was(service, tokens):
+def as_it_was(service, kept):
     """Puts back after a test what it has changed."""
-    before = {table: service.ledger.select(f"SELECT * FROM ragmeter_{table}") for table in TABLES}
 
     def restore():
         statements = []
-        for table, rows in before.items():
+        for table in TABLES:
             statements.append((f"DELETE FROM ragmeter_{table}", []))
-            statements += [(f"INSERT INTO ragmeter_{table} VALUES ({', '.join('?' * len(row))})", row) for row in rows]
+            statements.append((f"INSERT INTO ragmeter_{table} SELECT * FROM kept_{table}", []))
         service.ledger.change(statements)
 
     yield restore

@@ -20,7 +20,7 @@ class No:
     def __init__(self, message="it did not answer"):
         self.message = message
 
-    def check(self, llm):
+    def check(self, llm, *, trusted=False):
         return Verdict(False, f"{self.message} {llm.api_key.reveal()}")
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+pytestmark = pytest.mark.parametrize("service", ["sqlite", "postgresql", "mysql"], indirect=True, scope="module")
 WHOSE = {"tenant_id": "mine"}
 MODEL = {"llm_factory": "OpenAI", "llm_name": "model-of-mine"}
 OURS = {"none": 401, "wrong": 401, "other": 403, "own": 200, "superuser": 200}
