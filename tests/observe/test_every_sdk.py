@@ -192,6 +192,7 @@ async def test_what_a_server_refuses_gives_back_what_was_reserved(sdk, call, ser
     async with ragmeter.run(quota=quota, tenant="acme"):
         with pytest.raises(Exception):  # noqa: B017, PT011
             await make(sdk, call)
+    assert quota.flush()
     (standing,) = quota.usage(tenant="acme")
     assert (standing["used"], standing["reserved"]) == (0, 0)
 

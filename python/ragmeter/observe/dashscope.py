@@ -1,7 +1,7 @@
 """Observer of the `dashscope` SDK: generation from text and other media, embeddings and reranking, sync and async.
 
 One place sees every request that goes over HTTP, and the SDK does not try again by itself: `HttpRequest.call` and
-`aio_call` (releases 1.14 to 2.0). It returns what a server refuses, and raises nothing. What goes over web sockets
+`aio_call` (1.25 and 2.0 were tried). It returns what a server refuses, and raises nothing. What goes over web sockets
 (speech) and what is only queued (`async_call`) say no tokens there.
 """
 

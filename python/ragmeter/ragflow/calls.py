@@ -37,7 +37,7 @@ OPERATIONS = {
 }
 """Method of `LLMBundle`: what it does."""
 
-_SEEING = frozenset({"image2text", "vision"})
+_SEEING = ("image2text", "vision")
 """Types of models that see, in RAGFlow's words of then and now; a chat with one of them is about images."""
 
 
