@@ -73,7 +73,7 @@ fn note_health(usage: Option<&Usage>) {
 }
 
 #[inline]
-fn read(answer: &Bound<'_, PyAny>, hints: &Hints<'_>) -> Option<Usage> {
+pub(super) fn read(answer: &Bound<'_, PyAny>, hints: &Hints<'_>) -> Option<Usage> {
     if let Ok(bytes) = answer.cast::<PyBytes>() {
         return read_usage(bytes.as_bytes(), hints);
     }
