@@ -46,7 +46,7 @@ use crate::unit::Unit;
 use crate::usage::{About, Counts, Flag, Flags, Origin, Usage};
 
 /// Every dialect; the first whose marks were said applies. Bodies come before metrics, metrics before headers.
-static DIALECTS: [&Dialect; 13] = [
+static DIALECTS: &[&Dialect] = &[
     &openai::CHAT,
     &anthropic::MESSAGES,
     &openai::RESPONSES,

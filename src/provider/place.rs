@@ -3,7 +3,7 @@
 //! Not here: what the members are called (`words`).
 
 use super::slot::{Note, Slot};
-use Place::{CacheDetail, Choice, InputModality, Iteration, Model, OutputModality, Said, ToolCall, ToolModality};
+use Place::{CacheDetail, InputModality, Iteration, Model, OutputModality, Said, ToolCall, ToolModality};
 
 /// A kind of object that usage stands in, or on the way to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,7 +91,7 @@ impl Means {
 
     /// The choices of an answer.
     #[cfg(feature = "python")]
-    pub(crate) const CHOICES: Self = items(Choice);
+    pub(crate) const CHOICES: Self = items(Place::Choice);
 
     pub(super) const fn or_object(self, place: Place) -> Self {
         Self { object: Some(place), ..self }

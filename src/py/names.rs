@@ -65,5 +65,8 @@ fn key(name: &Bound<'_, PyString>, place: Place) -> u64 {
 
 #[inline]
 fn start(key: u64) -> usize {
-    (key.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> (u64::BITS - BITS)) as usize
+    #[allow(clippy::cast_possible_truncation)] // BITS of it
+    {
+        (key.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> (u64::BITS - BITS)) as usize
+    }
 }

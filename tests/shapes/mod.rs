@@ -231,9 +231,9 @@ pub(crate) fn amazon(payloads: &[&str]) -> Vec<u8> {
 
 /// CRC-32 as the definition has it, bit by bit.
 fn checksum(bytes: &[u8]) -> u32 {
-    !bytes
-        .iter()
-        .fold(u32::MAX, |sum, byte| (0..8).fold(sum ^ u32::from(*byte), |sum, _| sum >> 1 ^ (sum & 1) * 0xEDB8_8320))
+    !bytes.iter().fold(u32::MAX, |sum, byte| {
+        (0..8).fold(sum ^ u32::from(*byte), |sum, _| (sum >> 1) ^ ((sum & 1) * 0xEDB8_8320))
+    })
 }
 
 /// Every shape as bytes.
