@@ -126,6 +126,19 @@ fn long_pieces_are_encoded_as_short_ones() {
 }
 
 #[test]
+fn a_piece_counts_the_same_when_it_is_remembered() {
+    for name in [EncodingName::Cl100kBase, EncodingName::O200kBase] {
+        for length in 1..200 {
+            for unit in ["=", "-+", " ", "qzx", "ж", "🎉"] {
+                let text: String = unit.chars().cycle().take(length).collect();
+                let tokens = name.get().encode(&text).len();
+                assert_eq!([name.get().count(&text), name.get().count(&text)], [tokens, tokens], "{text:?}");
+            }
+        }
+    }
+}
+
+#[test]
 fn special_tokens_are_text_unless_they_are_allowed() {
     let encoding = EncodingName::O200kHarmony.get();
     let text = "<|start|>user<|message|>Hi<|end|>";

@@ -67,7 +67,9 @@ impl Cache {
     /// The count of a key of more than one token, or 0.
     #[inline]
     pub(super) fn multi(&self, key: Key, hash: u64) -> u32 {
-        let set = &self.multi[(hash >> 32) as usize & (SETS - 1)].0;
+        // The one line for pieces that are not kept is always at hand.
+        let place = if key.is_tiny() { 0 } else { (hash >> 32) as usize & (SETS - 1) };
+        let set = &self.multi[place].0;
         set.iter().map(|entry| entry.count_of(key)).fold(0, u32::max)
     }
 

@@ -226,7 +226,9 @@ fn count_piece(vocab: &Vocab, cache: &mut Cache, piece: &[u8]) -> u32 {
     if key.is_some() {
         let hash = key.hash();
         let count = bpe::count(vocab, &mut cache.memo, piece) as u32;
-        cache.keep_multi(key, hash, count);
+        if !key.is_tiny() {
+            cache.keep_multi(key, hash, count);
+        }
         cache.keep_hot(key, hash, count);
         return count;
     }
