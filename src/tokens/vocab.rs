@@ -140,7 +140,7 @@ impl Vocab {
             let key = Key::of(&self.arena, start, end);
             let hash = key.hash();
             match end - start {
-                0 => continue,
+                0 => {}
                 1..=7 => {
                     let mut bucket = key::index(hash, self.short.len());
                     let slot = loop {
