@@ -4,7 +4,8 @@
 
 use super::class;
 use super::long;
-use super::vocab::{Merging, NONE, Vocab};
+use super::merging::Merging;
+use super::vocab::{NONE, Vocab};
 
 /// Parts up to this many bytes are merged step by step, longer ones by the linear search of [`long`].
 const SHORT: usize = 64;

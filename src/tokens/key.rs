@@ -1,5 +1,7 @@
 //! A piece of up to 15 bytes as two words: its bytes, least significant first, and its length above them.
 
+#![allow(clippy::indexing_slicing)] // the tables of masks are filled by constants
+
 /// Longest piece that is a key.
 pub(super) const LONGEST: usize = 15;
 /// Where the length stands in the high word.

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! text ──► pieces (mask, scan) ──► look-up (key, cache, vocab) ──► count
-//!              └─ not ASCII: cut       └─ no token: bpe, long
+//!              └─ not ASCII: cut       └─ no token: merging, bpe, long
 //! ```
 //!
 //! Not here: what a request costs beside its text; those rules are `python/ragmeter/messages.py`.
@@ -20,6 +20,7 @@ mod encoding;
 mod key;
 mod long;
 mod mask;
+mod merging;
 mod models;
 mod registry;
 mod scan;
