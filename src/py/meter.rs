@@ -151,7 +151,7 @@ pub(super) fn record_cache_hit(
         labels.set(dim, label);
     }
     in_scope(py, scope.map(|scope| &*scope.scope), |scope| {
-        meter().save(scope, labels, &Savings::hit(saved_tokens, estimated))
+        meter().save(scope, labels, &Savings::hit(saved_tokens, estimated));
     });
     SETTLING.settle(py);
 }

@@ -1,4 +1,4 @@
-//! OpenCall: a model call of the host that has begun and not ended, and which of its witnesses is believed.
+//! The open call: a model call of the host that has begun and not ended, and which of its witnesses is believed.
 //!
 //! Native because it is made, put in force and closed around every call of the host.
 
@@ -264,7 +264,7 @@ impl PyOpenCall {
     }
 
     /// Puts the call and its scope in force. For a stream it is entered anew for each step.
-    fn __enter__<'py>(slf: Bound<'py, Self>) -> PyResult<Bound<'py, Self>> {
+    fn __enter__(slf: Bound<'_, Self>) -> PyResult<Bound<'_, Self>> {
         let (py, call) = (slf.py(), slf.get());
         call.admit(py)?;
         let (scope, open) = (variable(py)?, call_variable(py)?);
