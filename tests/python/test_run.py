@@ -7,7 +7,7 @@ import pytest
 
 import ragmeter
 from ragmeter import Usage
-from ragmeter._native import record_later
+from ragmeter.witness import OpenCall
 
 
 def test_every_label_lands_under_its_own_name():
@@ -228,9 +228,9 @@ class Later:
     def record(self, scope):
         def now():
             self.asked += 1
-            ragmeter.record(Usage(input_tokens=5, output_tokens=1, origin="estimated"), role="late", scope=scope)
+            return Usage(input_tokens=5, output_tokens=1, origin="estimated")
 
-        record_later(scope, now)
+        OpenCall(scope, role="late").close(now)
 
 
 def test_a_call_that_is_worked_out_later_is_in_every_total_and_worked_out_once():
@@ -269,7 +269,7 @@ def test_not_too_many_calls_wait():
 def test_an_error_while_working_a_call_out_goes_no_further():
     errors = ragmeter.health()["errors"]
     with ragmeter.run() as run:
-        record_later(ragmeter.current_scope(), lambda: 1 / 0)
+        OpenCall(ragmeter.current_scope()).close(lambda: 1 / 0)
     assert run.calls == 0
     assert ragmeter.health()["errors"] == errors + 1
 
