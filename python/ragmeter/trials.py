@@ -83,6 +83,21 @@ def _zhipuai(url: str) -> None:
     client.chat.completions.create(model="glm-4", messages=_MESSAGES)
 
 
+def _zai(url: str) -> None:
+    import zai
+
+    client = zai.ZhipuAiClient(api_key="any.key", base_url=f"{url}/api/paas/v4")
+    client.chat.completions.create(model="glm-4.6", messages=_MESSAGES)
+
+
+def _dashscope(url: str) -> None:
+    import dashscope
+
+    dashscope.Generation.call(
+        model="qwen-plus", api_key="any", base_address=f"{url}/api/v1", messages=_MESSAGES, result_format="message"
+    )
+
+
 def _aiohttp(url: str) -> None:
     import aiohttp
 
@@ -99,10 +114,12 @@ TRIALS: dict[str, Callable[[str], None]] = {
     "aiohttp": _aiohttp,
     "anthropic": _anthropic,
     "botocore": _botocore,
+    "dashscope": _dashscope,
     "google.genai": _google_genai,
     "ollama": _ollama,
     "openai": _openai,
     "voyageai": _voyageai,
+    "zai": _zai,
     "zhipuai": _zhipuai,
 }
 """By the name of the observer: makes calls to the stub server at a URL."""
