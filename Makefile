@@ -164,7 +164,7 @@ clean: ## Remove what make made
 
 # litellm and what only it needs; it wants a newer botocore than aiobotocore does, for calls that are not made here.
 .venv/litellm/%: | .venv/.test-tools
-	$(PIP) --target $@.new --no-deps litellm==$* fastuuid filelock h2 hpack huggingface-hub hyperframe importlib-metadata \
+	$(PIP) --target $@.new --no-deps litellm==$* fastuuid filelock h2 hpack huggingface-hub hyperframe 'importlib-metadata<9' \
 		jinja2 jsonschema jsonschema-specifications markupsafe pydantic-settings referencing rpds-py zipp
 	mv $@.new $@
 
