@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ragmeter.observe.stainless import Sent
 from ragmeter.observe.stainless import plan as plan_clients
+from ragmeter.observe.zhipuai import ZhipuSent
 
 if TYPE_CHECKING:
     from ragmeter.observe.patch import Patches
@@ -20,9 +20,4 @@ def plan() -> Patches:
     """Plan to observe the SDK."""
     from zai.core._http_client import HttpClient
 
-    return plan_clients(_Sent, HttpClient)
-
-
-class _Sent(Sent):
-    OPERATIONS = {"/chat/completions": "chat", "/embeddings": "embeddings"}  # noqa: RUF012 - read only
-    PROVIDERS = {"api.z.ai": "zhipu", "open.bigmodel.cn": "zhipu"}  # noqa: RUF012
+    return plan_clients(ZhipuSent, HttpClient)

@@ -13,16 +13,18 @@ from ragmeter.observe.stainless import plan as plan_clients
 if TYPE_CHECKING:
     from ragmeter.observe.patch import Patches
 
-__all__ = ["plan"]
+__all__ = ["ZhipuSent", "plan"]
 
 
 def plan() -> Patches:
     """Plan to observe the SDK."""
     from zhipuai.core._http_client import HttpClient
 
-    return plan_clients(_Sent, HttpClient)
+    return plan_clients(ZhipuSent, HttpClient)
 
 
-class _Sent(Sent):
+class ZhipuSent(Sent):
+    """A request to Zhipu, by whichever of its SDKs."""
+
     OPERATIONS = {"/chat/completions": "chat", "/embeddings": "embeddings"}  # noqa: RUF012 - read only
     PROVIDERS = {"open.bigmodel.cn": "zhipu", "api.z.ai": "zhipu"}  # noqa: RUF012
