@@ -1,14 +1,11 @@
-"""Observer of the `zai` SDK (`zai-sdk` 0.2), which follows `zhipuai`: chat and embeddings, plain and streamed.
-
-Its client was made after one of Stainless's and retries in a place of its own. Streams say their usage unasked.
-"""
+"""Observer of the `zai` SDK (`zai-sdk` 0.2), which follows `zhipuai`: chat and embeddings, plain and streamed."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from ragmeter.observe.stainless import plan as plan_clients
-from ragmeter.observe.zhipuai import ZhipuSent
+from ragmeter.observe.zhipu import ZhipuSent
 
 if TYPE_CHECKING:
     from ragmeter.observe.patch import Patches
