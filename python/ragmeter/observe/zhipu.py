@@ -1,4 +1,4 @@
-"""What Zhipu's two SDKs share: both follow one client, made after one of Stainless's, with retries in a place of its own."""
+"""What Zhipu's two SDKs share: a client made after one of Stainless's, with retries in a place of its own."""
 
 from __future__ import annotations
 
