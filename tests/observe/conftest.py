@@ -1,6 +1,7 @@
 """What the tests of the observers share: one stub server, and every SDK that is pointed at it."""
 
 import gc
+import sys
 import warnings
 
 import pytest
@@ -26,6 +27,14 @@ def no_hook_fails():
     errors = ragmeter.health()["errors"]
     yield
     assert ragmeter.health()["errors"] == errors
+
+
+@pytest.fixture(autouse=True)
+async def no_session_stays_open():
+    """DashScope's SDK keeps one a loop, and complains of it when the interpreter ends."""
+    yield
+    if sessions := sys.modules.get("dashscope.api_entities.aio_session"):
+        await sessions.close_shared_aio_session()
 
 
 @pytest.fixture(scope="session", autouse=True)
