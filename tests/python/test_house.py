@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "python" / "ragmeter"
 STAIRS = [
     "unit", "id", "error", "health", "tokens", "usage", "door", "provider", "call", "stream", "run", "ledger",
-    "delivery", "meter",
+    "quota", "delivery", "meter",
 ]  # fmt: skip
 """Rooms of the Rust core from the ground up; none uses one above it."""
 
