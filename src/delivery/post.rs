@@ -60,7 +60,7 @@ pub(super) fn post(agent: &ureq::Agent, to: &Destination, letter: &Letter) -> Ou
             let secret = to.token.as_deref();
             let text = crate::Error::new(crate::error::Kind::Unavailable, error.to_string()).without(secret);
             match error {
-                ureq::Error::BadUri(_) => Outcome::Never("its URL is none".to_owned()),
+                ureq::Error::BadUri(_) => Outcome::Never("its URL is not one".to_owned()),
                 _ => Outcome::Later(text.to_string(), None),
             }
         }
@@ -90,6 +90,9 @@ fn retry_after(text: &str) -> Option<Duration> {
     let year: u64 = words.next()?.parse().ok()?;
     let mut clock = words.next()?.split(':').map(str::parse::<u64>);
     let (hour, minute, second) = (clock.next()?.ok()?, clock.next()?.ok()?, clock.next()?.ok()?);
+    if year > 9999 || day > 31 || hour > 23 || minute > 59 || second > 60 {
+        return None;
+    }
     let seconds = days(year, month, day)? * 86_400 + hour * 3600 + minute * 60 + second;
     Some(Duration::from_secs(seconds.saturating_sub(now() / 1_000_000)))
 }
@@ -149,7 +152,11 @@ mod tests {
         assert_eq!(retry_after("17"), Some(Duration::from_secs(17)));
         assert_eq!(retry_after("Sun, 06 Nov 1994 08:49:37 GMT"), Some(Duration::ZERO));
         assert!(retry_after("Fri, 01 Jan 2100 00:00:00 GMT").unwrap() > Duration::from_secs(1_000_000_000));
-        assert_eq!(retry_after("soon"), None);
+        for none in
+            ["soon", "Fri, 01 Jan 2100 18446744073709551615:00:00 GMT", "Fri, 01 Jan 18446744073709551615 0:0:0"]
+        {
+            assert_eq!(retry_after(none), None);
+        }
     }
 
     #[test]
