@@ -7,28 +7,20 @@ use crate::usage::Usage;
 
 /// What LightRAG's and RAGFlow's metrics objects hold: counts as the provider gives them, then the fields that
 /// Langfuse derives. A count that nobody knows is 0 here, as these objects have it.
-pub fn metrics(usage: &Usage) -> [(&'static str, u64); 15] {
+pub fn metrics(usage: &Usage) -> impl Iterator<Item = (&'static str, u64)> + '_ {
     let get = |unit| usage.get(unit).unwrap_or(0);
-    let (input, output) = (get(Unit::Input), get(Unit::Output));
-    let (cached, reasoning) = (get(Unit::CacheRead), get(Unit::Reasoning));
+    let (input, output, cached) = (get(Unit::Input), get(Unit::Output), get(Unit::CacheRead));
     let total = input.saturating_add(output);
-    [
-        ("prompt_tokens", input),
-        ("completion_tokens", output),
-        ("total_tokens", total),
+    let given = Unit::ALL.into_iter().filter_map(move |unit| Some((unit.info().metrics?, get(unit))));
+    given.chain([
         ("cached_tokens", cached),
-        ("input_cached_tokens", cached),
-        ("input_audio_tokens", get(Unit::InputAudio)),
-        ("output_reasoning_tokens", reasoning),
-        ("output_audio_tokens", get(Unit::OutputAudio)),
-        ("output_accepted_prediction_tokens", get(Unit::AcceptedPrediction)),
-        ("output_rejected_prediction_tokens", get(Unit::RejectedPrediction)),
+        ("total_tokens", total),
         ("input_usage", input),
         ("input", input.saturating_sub(cached)),
         ("output_usage", output),
-        ("output", output.saturating_sub(reasoning)),
+        ("output", output.saturating_sub(get(Unit::Reasoning))),
         ("total_usage", total),
-    ]
+    ])
 }
 
 /// The known counts under OpenAI's chat names; a name with a dot stands in an object of that name.
