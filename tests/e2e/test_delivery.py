@@ -180,8 +180,9 @@ def test_prometheus_text_has_totals_and_health(tmp_path):
 
     totals = Totals(labels=["model", "tenant"])
     with Ledger.open(f"sqlite:{tmp_path}/ledger.db"):
-        ragmeter.record(Usage(input_tokens=5, output_tokens=2), model='a"b\\', tenant="t\n")
+        ragmeter.record(Usage(input_tokens=5, output_tokens=2), model='a"b\\', tenant="t\n", document="d1")
         text = totals.text()
+    assert list(totals._run.by("document")) == [None]  # what it does not show is not kept
     totals.close()
     ragmeter.record_tokens(1, 1, "later")
     labels = 'model="a\\"b\\\\",tenant="t\\n"'

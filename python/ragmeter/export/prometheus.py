@@ -37,8 +37,7 @@ class Totals:
     def __init__(self, labels: Sequence[str] = _LABELS) -> None:
         self._labels = list(labels)
         self._run = Run("prometheus")
-        self._run.by(*(self._labels or ["model"]))  # a label that does not exist is refused here
-        self._listening = listen_to_all(self._run)
+        self._listening = listen_to_all(self._run, self._labels)
 
     def close(self) -> None:
         """Count no more."""
