@@ -59,8 +59,13 @@ impl Target {
             _ => return Err(bad("a ledger's URL begins with 'sqlite:', 'postgresql:' or 'mysql:'")),
         };
         if engine == Engine::Sqlite {
-            let path = rest.strip_prefix("//").filter(|path| path.starts_with('/')).unwrap_or(rest);
-            if path.is_empty() || path.contains(":memory:") || path.contains('\0') {
+            let path = rest.strip_prefix("//").unwrap_or(rest);
+            // Two slashes would be the root of the file system to SQLite, and are this folder to nobody else's URLs.
+            if (path != rest && !path.starts_with('/'))
+                || path.is_empty()
+                || path.contains(":memory:")
+                || path.contains('\0')
+            {
                 return Err(bad("a ledger in SQLite is a file: 'sqlite:ledger.db' or 'sqlite:///var/lib/ledger.db'"));
             }
             let (address, shown) = (path.into(), format!("sqlite:{path}").into());
@@ -154,6 +159,7 @@ mod tests {
             "postgresql:s3cret",
             "mysql://a:s3cret@b",
             "sqlite::memory:",
+            "sqlite://ledger.db",
         ] {
             let error = Target::parse(url).unwrap_err();
             assert_eq!(error.kind, Kind::Invalid);
