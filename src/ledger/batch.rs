@@ -230,6 +230,7 @@ impl Maker {
         let set = Arc::new(Set { id: set_id(bytes), labels });
         if self.sets.len() > 50_000 {
             self.sets.clear();
+            self.commons.clear();
         }
         self.sets.insert(bytes.into(), (Arc::clone(&set), Arc::clone(&common)));
         Some((set, common))

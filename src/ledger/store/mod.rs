@@ -6,6 +6,8 @@ mod postgres;
 mod sqlite;
 mod tls;
 
+use std::collections::HashSet;
+
 use super::batch::{Batch, Row};
 use super::dialect::Dialect;
 use super::schema;
@@ -84,6 +86,17 @@ pub(crate) enum Care {
     Usual,
     /// A commit survives a power cut.
     Full,
+}
+
+/// How many sets of labels a connection remembers to have written.
+const MOST_KNOWN: usize = 100_000;
+
+/// Remembers the sets of labels that have been written; all are forgotten when they are too many, and written again.
+fn remember(known: &mut HashSet<i64>, fresh: Vec<i64>) {
+    if known.len() > MOST_KNOWN {
+        known.clear();
+    }
+    known.extend(fresh);
 }
 
 /// Opens a connection and brings the schema up to date.

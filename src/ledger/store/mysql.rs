@@ -7,7 +7,7 @@ use mysql::error::tls::TlsError;
 use mysql::prelude::Queryable;
 use mysql::{Conn, Opts, OptsBuilder, SslOpts, Value};
 
-use super::{Cell, Store, literal, tls};
+use super::{Cell, Store, literal, remember, tls};
 use crate::error::{Error, Kind, Result};
 use crate::ledger::batch::{Batch, Row};
 use crate::ledger::dialect::Dialect;
@@ -108,7 +108,7 @@ impl Store for Mysql {
         let written = literal::write(self, batch, &known);
         self.known = known;
         let (new, fresh) = written?;
-        self.known.extend(fresh);
+        remember(&mut self.known, fresh);
         Ok(new)
     }
 

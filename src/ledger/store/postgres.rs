@@ -9,7 +9,7 @@ use postgres::error::SqlState;
 use postgres::{Client, Config, SimpleQueryMessage};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::{Cell, Store, literal, tls};
+use super::{Cell, Store, literal, remember, tls};
 use crate::error::{Error, Kind, Result};
 use crate::ledger::batch::{Batch, Row};
 use crate::ledger::dialect::Dialect;
@@ -116,7 +116,7 @@ impl Store for Postgres {
         let written = literal::write(self, batch, &known);
         self.known = known;
         let (new, fresh) = written?;
-        self.known.extend(fresh);
+        remember(&mut self.known, fresh);
         Ok(new)
     }
 

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use rusqlite::types::{ToSqlOutput, Value, ValueRef};
 use rusqlite::{Connection, ErrorCode, params_from_iter};
 
-use super::{Care, Cell, Store};
+use super::{Care, Cell, Store, remember};
 use crate::call::Dim;
 use crate::error::{Error, Kind, Result};
 use crate::ledger::batch::{Batch, ROLL_UPS, Row, Sum, Sums};
@@ -187,7 +187,7 @@ impl Store for Sqlite {
         self.connection.execute_batch("BEGIN IMMEDIATE")?;
         match self.write_all(batch).and_then(|done| Ok(self.connection.execute_batch("COMMIT").map(|()| done)?)) {
             Ok((new, fresh)) => {
-                self.known.extend(fresh);
+                remember(&mut self.known, fresh);
                 Ok(new)
             }
             Err(error) => {
