@@ -28,6 +28,8 @@ pub(super) fn filter(labels: &Bound<'_, PyDict>, since: Option<Micros>, until: O
         let label: Option<String> = label.extract()?;
         known.push((dim(&name.extract::<String>()?)?, label.map(Into::into)));
     }
+    // Databases count time in 63 bits.
+    let [since, until] = [since, until].map(|time| time.map(|at| at.min(Micros::MAX >> 1)));
     Ok(Filter { labels: known, since, until })
 }
 
