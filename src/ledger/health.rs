@@ -8,13 +8,13 @@ macro_rules! counters {
     ($($(#[$doc:meta])* $variant:ident $name:literal)+) => {
         /// What is counted.
         #[derive(Clone, Copy, Debug)]
-        pub(crate) enum Trouble { $($(#[$doc])* $variant),+ }
+        pub(crate) enum Counted { $($(#[$doc])* $variant),+ }
 
-        impl Trouble {
-            const ALL: [Trouble; [$(Trouble::$variant),+].len()] = [$(Trouble::$variant),+];
+        impl Counted {
+            const ALL: [Counted; [$(Counted::$variant),+].len()] = [$(Counted::$variant),+];
 
             const fn name(self) -> &'static str {
-                match self { $(Trouble::$variant => $name),+ }
+                match self { $(Counted::$variant => $name),+ }
             }
         }
     };
@@ -52,12 +52,12 @@ counters! {
 /// What happened to a ledger; see the page.
 #[derive(Debug, Default)]
 pub struct Health {
-    counts: [AtomicU64; Trouble::ALL.len()],
+    counts: [AtomicU64; Counted::ALL.len()],
     spoke_at: AtomicU64,
 }
 
 impl Health {
-    pub(crate) fn count(&self, what: Trouble, how_many: u64) {
+    pub(crate) fn count(&self, what: Counted, how_many: u64) {
         if let Some(count) = self.counts.get(what as usize) {
             count.fetch_add(how_many, Ordering::Relaxed);
         }
@@ -65,7 +65,7 @@ impl Health {
 
     /// The counters by name.
     pub fn snapshot(&self) -> impl Iterator<Item = (&'static str, u64)> {
-        Trouble::ALL.into_iter().map(Trouble::name).zip(self.counts.iter().map(|count| count.load(Ordering::Relaxed)))
+        Counted::ALL.into_iter().map(Counted::name).zip(self.counts.iter().map(|count| count.load(Ordering::Relaxed)))
     }
 
     /// Starts anew, in a forked child.

@@ -55,7 +55,7 @@ pub use upkeep::Difference;
 
 use crate::error::{Error, Kind, Result};
 use config::usual_folder;
-pub(crate) use health::Trouble as Counted;
+pub(crate) use health::Counted;
 use journal::Journal;
 pub(crate) use notice::say;
 use queue::Queue;
@@ -64,6 +64,7 @@ use target::{Engine, Target};
 
 /// How long a call stays in memory at most while the ledger is `relaxed`.
 pub const TICK: Duration = Duration::from_millis(20);
+
 /// The durable book of calls; see the page. Lives as long as the process.
 pub struct Ledger {
     /// Where it is.
@@ -195,8 +196,7 @@ impl Ledger {
     }
 
     /// Flushes and ends the threads, also those that send. What the database does not take in time stays in the journal
-    /// for the next process.
-    /// Calls that come later go straight to the journal.
+    /// for the next process. Calls that come later go straight to the journal.
     pub fn close(&'static self, timeout: Duration) -> bool {
         let flushed = !lock(&self.queue).running || self.flush(timeout);
         let running = {

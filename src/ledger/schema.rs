@@ -120,7 +120,7 @@ fn first(store: &mut dyn Store) -> Result<Vec<String>> {
     let units: String = Unit::ALL.iter().take(FIRST_UNITS).map(|unit| format!(", {} {int}", unit.name())).collect();
     let labels: String = Dim::ALL.iter().map(|dim| format!(", {} {text}", column(*dim))).collect();
     let heads: String = HEADS.iter().map(|name| format!(", {name} {int} NOT NULL")).collect();
-    // Before its rows became labels, a table is called what it is; `labels` is the id of a set of them.
+    // `labels` is the id of a set of them, a row of the table of that name.
     let create = |name: &str, columns: String, key: &str| {
         format!("CREATE TABLE IF NOT EXISTS ragmeter_{name} ({columns}, PRIMARY KEY ({key})){end}")
     };

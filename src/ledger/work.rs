@@ -7,11 +7,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::batch::{Batch, Found, Maker};
-use super::health::Trouble as Counted;
 use super::journal::Reader;
 use super::store::{self, Store};
 use super::target::Engine;
-use super::{Ledger, TICK, lock, say};
+use super::{Counted, Ledger, TICK, lock, say};
 use crate::error::{Error, Kind, Result};
 
 /// Entries of one transaction.
@@ -20,7 +19,7 @@ const MOST_ENTRIES: usize = 8192;
 const PIECE: usize = 4 << 20;
 /// The longest entry and its frame.
 const LONGEST: usize = 17 << 20;
-/// How often it is looked for journals of processes that are gone.
+/// How often to look for journals of processes that are gone.
 const LOOK_AROUND: Duration = Duration::from_secs(5);
 /// A keeper that has found nothing for so many ticks waits to be woken.
 const IDLE_TICKS: u32 = 50;
@@ -123,7 +122,7 @@ impl Committer {
             }
         }
         if !self.is_down {
-            // Removes the file that everything of is in the database by now.
+            // Removes the file whose whole content is in the database by now.
             let _ = self.step();
         }
         lock(&self.ledger.slot).take();
