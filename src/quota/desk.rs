@@ -297,6 +297,7 @@ impl Desk {
     /// Renews reservations, does what was put off, and tells what there is to tell, as long as there is any of it.
     fn tend(&'static self, quota: &'static Quota) {
         quota.tell_lapsed(); // of processes that were killed before this one began
+        let mut told_at = now();
         loop {
             let mut tended = lock(&self.tended);
             if tended.is_quiet() {
@@ -319,7 +320,8 @@ impl Desk {
             }
             // After renewing: whoever hears of it may take his time.
             quota.tell(&said);
-            if swept || watching {
+            if swept || (watching && now() >= told_at.saturating_add(quota.lease / 3)) {
+                told_at = now();
                 quota.tell_lapsed();
             }
         }
