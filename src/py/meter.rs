@@ -201,7 +201,7 @@ fn count(value: &Bound<'_, PyAny>) -> Option<u64> {
 ///
 /// `calls` seen, of these `reported`, `estimated`, `unknown` by origin and `unattributed` outside any run; `dropped`
 /// values that could not be read; `errors` of hooks that were kept away from the host. Of what providers said:
-/// `malformed_body`, `truncated_body`, `no_usage`, `bad_count`, `unreadable`.
+/// `malformed_body`, `truncated_body`, `no_usage`, `bad_count`, `unreadable`; and `panic`, a mistake of ours while reading.
 #[pyfunction]
 pub(super) fn health(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     let dict = PyDict::new(py);
@@ -212,6 +212,15 @@ pub(super) fn health(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
         dict.set_item(reason.name(), count)?;
     }
     Ok(dict)
+}
+
+/// Counts an error that was kept away from the host, and has the first one of each place logged.
+pub(super) fn report(py: Python<'_>, place: &str, error: &PyErr) {
+    let reported =
+        py.import("ragmeter.meter").and_then(|page| page.call_method1("report_error", (place, error.value(py))));
+    if reported.is_err() {
+        meter().health.count_error();
+    }
 }
 
 /// Counts an error of a hook that was kept away from the host.

@@ -11,7 +11,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyList, PyString, PyTuple};
 
-use super::meter::{PyShare, Record, record_in};
+use super::meter::{PyShare, Record, record_in, report};
 use super::rows::parse_id;
 use super::scope::{PyScope, named_variable, set_label, set_value, value_of, variable};
 use super::usage::PyUsage;
@@ -316,7 +316,8 @@ impl PyOpenCall {
             if !error.is_instance_of::<PyException>(py) {
                 return Err(error);
             }
-            py.import("ragmeter.meter")?.call_method1("report_error", ("closing a call", error)).map(drop)
+            report(py, "closing a call", &error);
+            Ok(())
         })
     }
 
@@ -344,15 +345,17 @@ struct Due {
 impl Deferred for Estimate {
     fn settle(&self) {
         let Some(due) = self.0.lock().unwrap_or_else(PoisonError::into_inner).take() else { return };
-        let recorded = Python::attach(|py| {
+        let record = |py: Python<'_>| -> PyResult<()> {
             let usage = due.estimate.bind(py).call0()?.cast_into::<PyUsage>()?;
             let (labels, attempt) = &due.named;
             let record = Record { id: None, attempt: *attempt, shares: Vec::new() };
             record_in(py, due.scope.as_deref(), labels.as_ref(), &usage.get().0, record)
+        };
+        Python::attach(|py| {
+            if let Err(error) = record(py) {
+                report(py, "estimating a call", &error);
+            }
         });
-        if recorded.is_err() {
-            meter().health.count_error();
-        }
     }
 }
 

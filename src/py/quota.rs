@@ -7,7 +7,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use super::ledger::PyLedger;
-use crate::meter::meter;
+use super::meter::report;
 use crate::quota::{
     Ask, Cost, Ear, Hold, Limit, Measure, Part, Period, Policy, Quota, SCOPE, Standing, Unpriced, Verdict,
 };
@@ -258,8 +258,8 @@ impl PyEar {
     fn call<'a>(function: &Py<PyAny>, argument: impl for<'py> FnOnce(Python<'py>) -> PyResult<Bound<'py, PyAny>> + 'a) {
         Python::try_attach(|py| {
             let called = argument(py).and_then(|argument| function.call1(py, (argument,)));
-            if called.is_err() {
-                meter().health.count_error();
+            if let Err(error) = called {
+                report(py, "what a quota has to say", &error);
             }
         });
     }

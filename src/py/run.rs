@@ -6,11 +6,11 @@ use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
+use super::meter::report;
 use super::scope::{dim, labels_dict};
 use super::usage::PyUsage;
 use crate::call::{Call, Dim};
 use crate::id::{Id, now};
-use crate::meter::meter;
 use crate::run::{self, Listener, Run, Totals};
 
 /// A unit of work and what the calls inside it cost. Made by `ragmeter.run()`; safe to read from any thread, also
@@ -175,8 +175,8 @@ struct PyListener(Py<PyAny>);
 impl Listener for PyListener {
     fn hear(&self, call: &Call) {
         Python::attach(|py| {
-            if self.0.call1(py, (PyCall(call.clone()),)).is_err() {
-                meter().health.count_error();
+            if let Err(error) = self.0.call1(py, (PyCall(call.clone()),)) {
+                report(py, "a listener of calls", &error);
             }
         });
     }
