@@ -9,6 +9,7 @@ use memchr::{memchr, memchr3, memmem};
 
 use super::UsageStream;
 use crate::provider::Hints;
+use crate::provider::json::blank;
 use crate::usage::Usage;
 
 /// How many bytes of an event are held back; a longer one is passed on as it is.
@@ -218,13 +219,6 @@ fn added_by_asking(json: &[u8]) -> Option<Added> {
         at = blank(json, at + 1);
     }
     (json.get(at) == Some(&b'}')).then_some(Added { whole: no_choices && usage && !azure, members })
-}
-
-fn blank(bytes: &[u8], mut at: usize) -> usize {
-    while matches!(bytes.get(at), Some(b' ' | b'\t' | b'\n' | b'\r')) {
-        at += 1;
-    }
-    at
 }
 
 /// Position behind the quote that ends the text in which `at` is.

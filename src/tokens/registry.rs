@@ -16,7 +16,7 @@ const END_OF_TEXT: &str = "<|endoftext|>";
 const FIM: [&str; 3] = ["<|fim_prefix|>", "<|fim_middle|>", "<|fim_suffix|>"];
 const END_OF_PROMPT: &str = "<|endofprompt|>";
 /// Names of the ids 199998 to 200012 of `o200k_harmony`; the others up to 201087 are reserved.
-const HARMONY: [(u32, &str); 10] = [
+const HARMONY: [(u32, &str); 9] = [
     (199_998, "<|startoftext|>"),
     (199_999, END_OF_TEXT),
     (200_002, "<|return|>"),
@@ -26,7 +26,6 @@ const HARMONY: [(u32, &str); 10] = [
     (200_007, "<|end|>"),
     (200_008, "<|message|>"),
     (200_012, "<|call|>"),
-    (200_018, "<|reserved_200018|>"),
 ];
 
 /// A built-in encoding.
