@@ -7,6 +7,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ragmeter.quantity import plain
 from ragmeter.tariff import Tariff
 
 if TYPE_CHECKING:
@@ -117,7 +118,7 @@ class Prices:
         if len(known) < len(parts):
             return None
         fees = prices.get("web_searches", Decimal(0)) * 1000 * (usage.get("web_searches") or 0)
-        return ((sum(known, Decimal(0)) + fees) / _MILLION).normalize()
+        return plain((sum(known, Decimal(0)) + fees) / _MILLION)
 
     def fold(self, rows: Sequence[dict[str, Any]], keys: Sequence[str]) -> list[dict[str, Any]]:
         """Add `cost` to rows told apart by provider and model too, and join those that `keys` do not tell apart.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 
-__all__ = ["DAY", "HOUR", "dollars", "micros", "moment"]
+__all__ = ["DAY", "HOUR", "dollars", "micros", "moment", "plain"]
 
 HOUR = 3_600_000_000
 """Microseconds."""
@@ -15,11 +15,16 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 def dollars(picodollars: int | None) -> Decimal | None:
     """Return an amount of the ledger in US dollars, exactly; None stays None."""
-    return None if picodollars is None else Decimal(picodollars).scaleb(-12).normalize()
+    return None if picodollars is None else plain(Decimal(picodollars).scaleb(-12))
+
+
+def plain(amount: Decimal) -> Decimal:
+    """Return an amount without trailing zeros, and with all of its digits before the point: 100, not 1E+2."""
+    return amount.normalize() + 0
 
 
 def micros(when: datetime | timedelta | int | str | None) -> int | None:
-    """Return a time as UTC microseconds since 1970.
+    """Return a time as UTC microseconds since 1970; a time before that is 0.
 
     Args:
         when: A time, an age (`timedelta(days=7)` is a week ago), microseconds, or text: `7d`, `12h`, `30m`,
@@ -28,15 +33,17 @@ def micros(when: datetime | timedelta | int | str | None) -> int | None:
     Raises:
         ValueError: The text is neither an age nor a time.
     """
-    if when is None or isinstance(when, int):
-        return when
+    if when is None:
+        return None
+    if isinstance(when, int):
+        return max(when, 0)
     if isinstance(when, str):
         when = _time(when)
     if isinstance(when, timedelta):
         when = datetime.now(timezone.utc) - when
     if when.tzinfo is None:
         when = when.replace(tzinfo=timezone.utc)
-    return (when - _EPOCH) // timedelta(microseconds=1)
+    return max((when - _EPOCH) // timedelta(microseconds=1), 0)
 
 
 def moment(at: int) -> datetime:
@@ -44,11 +51,11 @@ def moment(at: int) -> datetime:
     return _EPOCH + timedelta(microseconds=at)
 
 
-def _time(text: str) -> datetime | timedelta:
+def _time(text: str) -> datetime:
     units = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
     try:
         if text[-1:] in units and text[:-1].isdigit():
-            return timedelta(**{units[text[-1]]: int(text[:-1])})
+            return datetime.now(timezone.utc) - timedelta(**{units[text[-1]]: int(text[:-1])})
         return datetime.fromisoformat(text.replace("Z", "+00:00"))
     except (ValueError, OverflowError):
         msg = f"a time is an age such as '7d' or '12h', or '2026-11-22T05:00:00Z', not '{text}'"

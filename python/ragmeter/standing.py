@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, timezone
 from decimal import ROUND_UP, Decimal
 from typing import TYPE_CHECKING, Any
 
-from ragmeter.ledger import dollars
 from ragmeter.meter import QuotaError
+from ragmeter.quantity import dollars, moment
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
 
 __all__ = ["QuotaExceeded", "QuotaUnavailable", "limit_of", "picodollars", "standing_of"]
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
 class QuotaExceeded(QuotaError):  # noqa: N818 - the word that its users know
@@ -87,5 +85,5 @@ def standing_of(row: Mapping[str, Any]) -> dict[str, Any]:
         if name in row:
             found[name] = _amount(row["measure"], row[name])
     found["remaining"] = _amount(row["measure"], max(row["limit"] - row["used"] - row["reserved"], 0))
-    found["resets_at"] = None if resets_at is None else _EPOCH + timedelta(microseconds=resets_at)
+    found["resets_at"] = None if resets_at is None else moment(resets_at)
     return found

@@ -100,15 +100,13 @@ def _minutes(of_day: time) -> int:
 def _period(model: str, prices: Mapping[str, Any]) -> _Period:
     rates = {kind: _rate(model, kind, price) for kind, price in prices.items() if kind not in {"since", "from", "to"}}
     try:
-        since, begin, end = prices.get("since"), prices.get("from"), prices.get("to")
-        if (begin is None) != (end is None):
-            raise ValueError
-        return _Period(
-            rates,
-            date.fromisoformat(since) if since is not None else None,
-            time.fromisoformat(begin) if begin is not None else None,
-            time.fromisoformat(end) if end is not None else None,
+        since = prices.get("since")
+        begin, end = (
+            time.fromisoformat(prices[name]) if prices.get(name) is not None else None for name in ("from", "to")
         )
+        if (begin is None) != (end is None) or any(bound is not None and bound.tzinfo for bound in (begin, end)):
+            raise ValueError
+        return _Period(rates, date.fromisoformat(since) if since is not None else None, begin, end)
     except (TypeError, ValueError):
         msg = f"{model}: prices hold since a date such as '2026-11-22', or from '16:30' to '00:30', UTC"
         raise ValueError(msg) from None
