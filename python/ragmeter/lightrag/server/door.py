@@ -104,7 +104,7 @@ def instrument_server(
         app: A FastAPI application; without one, every application that LightRAG's `create_app` makes from now on.
         rag: The LightRAG that `app` serves.
         headers: Names of the headers that say who asks: `{"tenant": "X-Tenant", "user": …, "session": …}`. See
-            docs/lightrag.md.
+            docs/lightrag-server.md.
         refuse: Called with the error when LightRAG's own server turns out not to fit. Without it that is raised, and
             the server does not start.
 

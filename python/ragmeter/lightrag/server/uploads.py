@@ -58,7 +58,8 @@ class _Uploads:
         self.payers = payers
         self._storage = storage
         self._told: dict[str, int] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._late: _Rows = {}
+        self._telling: asyncio.Task[None] | None = None
 
     def upsert(self, own: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
         """Wrap the method that writes the status of documents."""
@@ -90,17 +91,21 @@ class _Uploads:
             if kept:
                 await self._over(done)
             else:
-                task = asyncio.create_task(self._over_when_kept(done))
-                self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
+                self._late.update(done)
+                if self._telling is None or self._telling.done():
+                    self._telling = asyncio.create_task(self._tell_late())
         return answer
 
-    async def _over_when_kept(self, done: _Rows) -> None:
-        with guard("telling what an upload cost"):
-            while not await _kept():
-                self._wait(done)
-                await asyncio.sleep(_AGAIN)
-            await self._over(done)
+    async def _tell_late(self) -> None:
+        """Tell of the documents that the ledger was out of reach for. One task asks for all: asking takes a thread."""
+        while self._late:
+            self._wait(self._late)
+            await asyncio.sleep(_AGAIN)
+            with guard("telling what an upload cost"):
+                late = self._late.copy()
+                if await _kept():
+                    self._late = {name: row for name, row in self._late.items() if late.get(name) is not row}
+                    await self._over(late)
 
     def _wait(self, done: _Rows) -> None:
         for document in done:
