@@ -10,6 +10,8 @@ from ragmeter._native import Encoding, get_encoding, resolve_model
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+__all__ = ["ESTIMATED", "EXACT", "RULE", "MessageTokens", "count_message_tokens"]
+
 EXACT, RULE, ESTIMATED = "exact", "family rule", "estimated"
 _BASES = (EXACT, RULE, ESTIMATED)
 

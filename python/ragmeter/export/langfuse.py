@@ -55,8 +55,8 @@ class LangfuseExporter:
         labels = dict(call.labels)
         operation = labels.pop("operation", None)
         about: dict[str, Any] = {name: labels.pop(label)[:_LONGEST] for name, label in _ATTRIBUTES if label in labels}
-        more = {"origin": call.usage.origin, "call": call.id, "attempt": str(call.attempt), **labels}
         model = labels.pop("model", None)
+        more = {"origin": call.usage.origin, "call": call.id, "attempt": str(call.attempt), **labels}
         with self._propagate(**about):
             generation = self._client.start_observation(
                 trace_context=self._trace(call),

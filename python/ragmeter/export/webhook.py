@@ -53,9 +53,9 @@ def complete(metrics: Mapping[str, Any]) -> dict[str, Any]:
         **found,
         "model": metrics.get("model"),
         "input_usage": found["prompt_tokens"],
-        "input": found["prompt_tokens"] - found["cached_tokens"],
+        "input": max(0, found["prompt_tokens"] - found["cached_tokens"]),
         "output_usage": found["completion_tokens"],
-        "output": found["completion_tokens"] - found["output_reasoning_tokens"],
+        "output": max(0, found["completion_tokens"] - found["output_reasoning_tokens"]),
         "total_usage": found["total_tokens"],
     }
 
