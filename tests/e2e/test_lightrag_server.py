@@ -378,6 +378,7 @@ def gunicorn(tmp_path_factory, tiktoken_files):
 
 
 def workers(host):
+    """Processes that run the server: its workers, and LightRAG's manager of what they share."""
     children = Path(f"/proc/{host.process.pid}/task/{host.process.pid}/children").read_text().split()
     return [int(pid) for pid in children if b"lightrag-gunicorn" in Path(f"/proc/{pid}/cmdline").read_bytes()]
 
@@ -447,7 +448,7 @@ def test_a_worker_that_is_killed_takes_nothing_with_it(gunicorn):
     with Ledger.open(gunicorn.ledger, attach=False) as ledger:
         known = acknowledged(ledger)
     os.kill(burning, signal.SIGKILL)
-    gunicorn.wait_for(lambda: len(workers(gunicorn)) == 2 and set(workers(gunicorn)) != set(before))
+    gunicorn.wait_for(lambda: len(workers(gunicorn)) == len(before) and set(workers(gunicorn)) != set(before))
     os.killpg(gunicorn.process.pid, signal.SIGKILL)  # LightRAG itself waits for locks that the dead worker held
     gunicorn.process.wait()
     with Ledger.open(gunicorn.ledger) as ledger:  # brings what the dead worker had in its journal
