@@ -213,11 +213,7 @@ def _notice(text: str, bad: bool) -> None:
 
 
 def _at_exit() -> None:
-    try:
-        timeout = float(os.environ.get("RAGMETER_EXIT_TIMEOUT") or 5)
-    except ValueError:
-        logger.warning("ragmeter: RAGMETER_EXIT_TIMEOUT is a number of seconds; waiting 5")
-        timeout = 5.0
+    timeout = float(os.environ.get("RAGMETER_EXIT_TIMEOUT") or 5)
     for ledger in _open.copy():
         ledger.close(timeout)
 

@@ -24,7 +24,7 @@ def plain(amount: Decimal) -> Decimal:
 
 
 def micros(when: datetime | timedelta | int | str | None) -> int | None:
-    """Return a time as UTC microseconds since 1970; a time before that is 0.
+    """Return a time as UTC microseconds since 1970.
 
     Args:
         when: A time, an age (`timedelta(days=7)` is a week ago), microseconds, or text: `7d`, `12h`, `30m`,
@@ -33,17 +33,15 @@ def micros(when: datetime | timedelta | int | str | None) -> int | None:
     Raises:
         ValueError: The text is neither an age nor a time.
     """
-    if when is None:
-        return None
-    if isinstance(when, int):
-        return max(when, 0)
+    if when is None or isinstance(when, int):
+        return when
     if isinstance(when, str):
         when = _time(when)
     if isinstance(when, timedelta):
         when = datetime.now(timezone.utc) - when
     if when.tzinfo is None:
         when = when.replace(tzinfo=timezone.utc)
-    return max((when - _EPOCH) // timedelta(microseconds=1), 0)
+    return (when - _EPOCH) // timedelta(microseconds=1)
 
 
 def moment(at: int) -> datetime:
@@ -51,11 +49,11 @@ def moment(at: int) -> datetime:
     return _EPOCH + timedelta(microseconds=at)
 
 
-def _time(text: str) -> datetime:
+def _time(text: str) -> datetime | timedelta:
     units = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
     try:
         if text[-1:] in units and text[:-1].isdigit():
-            return datetime.now(timezone.utc) - timedelta(**{units[text[-1]]: int(text[:-1])})
+            return timedelta(**{units[text[-1]]: int(text[:-1])})
         return datetime.fromisoformat(text.replace("Z", "+00:00"))
     except (ValueError, OverflowError):
         msg = f"a time is an age such as '7d' or '12h', or '2026-11-22T05:00:00Z', not '{text}'"

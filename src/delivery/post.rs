@@ -60,7 +60,7 @@ pub(super) fn post(agent: &ureq::Agent, to: &Destination, letter: &Letter) -> Ou
             let secret = to.token.as_deref();
             let text = crate::Error::new(crate::error::Kind::Unavailable, error.to_string()).without(secret);
             match error {
-                ureq::Error::BadUri(_) => Outcome::Never("its URL is not one".to_owned()),
+                ureq::Error::BadUri(_) => Outcome::Never("its URL is none".to_owned()),
                 _ => Outcome::Later(text.to_string(), None),
             }
         }

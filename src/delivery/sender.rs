@@ -13,7 +13,7 @@ use crate::ledger::{Ledger, say};
 
 /// How many events are claimed at once.
 const HANDFUL: usize = 20;
-/// How often to look for events of other processes: at first, and after nothing was found for long.
+/// How often it is looked for events of other processes: at first, and after nothing was found for long.
 const LOOK_AROUND: Duration = Duration::from_secs(1);
 const LOOK_AROUND_IDLE: Duration = Duration::from_secs(5);
 

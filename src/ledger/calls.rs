@@ -44,7 +44,7 @@ impl Ledger {
                 conditions += &format!(" AND c.id >= {} AND c.at >= {since}", id_at(since));
             }
             if let Some(until) = filter.until {
-                conditions += &format!(" AND c.id < {} AND c.at < {until}", id_at(until.saturating_add(1000)));
+                conditions += &format!(" AND c.id < {} AND c.at < {until}", id_at(until + 1000));
             }
             if let Some((id, part)) = after {
                 let id = dialect.literal(id.0);

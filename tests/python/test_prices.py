@@ -10,7 +10,6 @@ from ragmeter import Ledger, Usage, quantity
 from ragmeter.prices import Prices
 
 TABLE = {"m": {"input": "0.15", "output": "0.60", "cache_read": "0.075"}, "azure/m": {"input": "1", "output": "2"}}
-EARLIER = datetime(1969, 12, 31, tzinfo=timezone.utc)
 
 
 def test_subsets_are_taken_out_of_their_total_and_the_sum_is_exact():
@@ -36,19 +35,6 @@ def test_a_round_sum_is_written_in_full():
     assert str(Prices(TABLE).cost("azure", "m", {"input_tokens": 100_000_000, "output_tokens": 0})) == "100"
     assert str(quantity.dollars(100 * 10**12)) == "100"
     assert str(quantity.dollars(1)) == "1E-12"
-
-
-@pytest.mark.parametrize(
-    "when", [-1, "0999-01-01", datetime(1969, 12, 31, tzinfo=timezone.utc), timedelta(days=700_000)]
-)
-def test_what_was_before_1970_is_0(when):
-    assert quantity.micros(when) == 0
-
-
-@pytest.mark.parametrize("text", ["99999999d", "d", "", "soon", "9999999999999999w"])
-def test_what_is_no_time_is_refused(text):
-    with pytest.raises(ValueError, match="a time is"):
-        quantity.micros(text)
 
 
 @pytest.mark.parametrize(

@@ -64,8 +64,6 @@ class TokenTrackingLightRAG:
         return self._tracker
 
     def __getattr__(self, name: str) -> Any:
-        if name == "_rag":  # not set yet: whoever copies or unpickles asks before there is one
-            raise AttributeError(name)
         value = getattr(self._rag, name)
         if name.removeprefix("a") not in OPERATIONS and name not in OPERATIONS:
             return value
