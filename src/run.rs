@@ -124,7 +124,7 @@ pub trait Listener: Send + Sync {
 
 /// A call whose usage is worked out when somebody asks for a total: an estimate that has to count long texts.
 pub trait Deferred: Send + Sync {
-    /// Records the call now. Doing it again does nothing.
+    /// Records the call now, or waits until the thread that is about it has. Doing it again does nothing.
     fn settle(&self);
 }
 
@@ -251,9 +251,13 @@ impl Run {
         }
     }
 
+    fn deferred(&self) -> MutexGuard<'_, Vec<Arc<dyn Deferred>>> {
+        self.deferred.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn defer(&self, call: &Arc<dyn Deferred>) {
         let waiting = {
-            let mut deferred = self.deferred.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut deferred = self.deferred();
             deferred.push(Arc::clone(call));
             deferred.len()
         };
@@ -262,12 +266,14 @@ impl Run {
         }
     }
 
-    /// Works out the calls that wait for it. No lock is held meanwhile: they record themselves in this run.
+    /// Works out the calls that wait for it. No lock is held meanwhile: they record themselves in this run. They wait
+    /// until that is done, so that nobody else reads totals that lack them.
     fn settle(&self) {
-        let waiting = std::mem::take(&mut *self.deferred.lock().unwrap_or_else(PoisonError::into_inner));
-        for call in waiting {
+        let waiting = self.deferred().clone();
+        for call in &waiting {
             call.settle();
         }
+        self.deferred().retain(|call| !waiting.iter().any(|done| Arc::ptr_eq(done, call)));
     }
 
     /// What all its calls cost.

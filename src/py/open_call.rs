@@ -2,13 +2,14 @@
 //!
 //! Native because it is made, put in force and closed around every call of the host.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::cell::Cell;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 use pyo3::exceptions::PyException;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
+use pyo3::sync::{MutexExt, PyOnceLock};
 use pyo3::types::{PyDict, PyList, PyString, PyTuple};
 
 use super::meter::{PyShare, Record, record_in, report};
@@ -336,6 +337,12 @@ impl PyOpenCall {
 /// An estimate that is worked out when somebody asks for a total.
 struct Estimate(Mutex<Option<Due>>);
 
+thread_local! {
+    /// Whether this thread works an estimate out. What that calls may ask for totals too, and then does not wait for
+    /// estimates that are under way: they may wait for this one.
+    static WORKS: Cell<bool> = const { Cell::new(false) };
+}
+
 struct Due {
     estimate: Py<PyAny>,
     scope: Option<Arc<Scope>>,
@@ -344,18 +351,33 @@ struct Due {
 
 impl Deferred for Estimate {
     fn settle(&self) {
-        let Some(due) = self.0.lock().unwrap_or_else(PoisonError::into_inner).take() else { return };
-        let record = |py: Python<'_>| -> PyResult<()> {
-            let usage = due.estimate.bind(py).call0()?.cast_into::<PyUsage>()?;
-            let (labels, attempt) = &due.named;
-            let record = Record { id: None, attempt: *attempt, shares: Vec::new() };
-            record_in(py, due.scope.as_deref(), labels.as_ref(), &usage.get().0, record)
-        };
         Python::attach(|py| {
-            if let Err(error) = record(py) {
+            let nested = WORKS.replace(true);
+            let waiting = match self.0.try_lock() {
+                Err(TryLockError::WouldBlock) if nested => None,
+                Err(TryLockError::WouldBlock) => {
+                    Some(self.0.lock_py_attached(py).unwrap_or_else(PoisonError::into_inner))
+                }
+                Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+                Ok(waiting) => Some(waiting),
+            };
+            if let Some(mut waiting) = waiting
+                && let Some(due) = waiting.take()
+                && let Err(error) = due.record(py)
+            {
                 report(py, "estimating a call", &error);
             }
+            WORKS.set(nested);
         });
+    }
+}
+
+impl Due {
+    fn record(&self, py: Python<'_>) -> PyResult<()> {
+        let usage = self.estimate.bind(py).call0()?.cast_into::<PyUsage>()?;
+        let (labels, attempt) = &self.named;
+        let record = Record { id: None, attempt: *attempt, shares: Vec::new() };
+        record_in(py, self.scope.as_deref(), labels.as_ref(), &usage.get().0, record)
     }
 }
 

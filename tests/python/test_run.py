@@ -247,6 +247,31 @@ def test_a_call_that_is_worked_out_later_is_in_every_total_and_worked_out_once()
     assert later.asked == 2
 
 
+def test_totals_that_are_read_while_an_estimate_is_worked_out_elsewhere_have_it():
+    begun, go_on, totals = threading.Event(), threading.Event(), []
+
+    def count():
+        begun.set()
+        assert go_on.wait(30)
+        return Usage(input_tokens=5, output_tokens=1, origin="estimated")
+
+    def read():
+        totals.append(run.usage.total_tokens)
+
+    with ragmeter.run() as run:
+        OpenCall(ragmeter.current_scope(), role="late").close(count)
+    threads = [threading.Thread(target=read) for _ in range(3)]
+    threads[0].start()
+    assert begun.wait(30)
+    for thread in threads[1:]:
+        thread.start()
+    threads[1].join(0.1)
+    go_on.set()
+    for thread in threads:
+        thread.join(30)
+    assert totals == [6, 6, 6]
+
+
 def test_who_listens_does_not_wait_and_without_a_run_nothing_waits():
     later, heard = Later(), []
     with ragmeter.run(listeners=[heard.append]) as run:
