@@ -17,7 +17,7 @@ def estimate(operation: str | None, request: Mapping[str, Any], delivered: str |
     """Estimate the usage of a request in OpenAI's shape.
 
     Args:
-        operation: `embeddings` has no output.
+        operation: `embeddings` and `rerank` have no output.
         request: The body of the request.
         delivered: Text that reached the caller; None if it is not known, and the output stays unknown.
 
@@ -26,7 +26,7 @@ def estimate(operation: str | None, request: Mapping[str, Any], delivered: str |
     """
     model = request.get("model")
     model = model if isinstance(model, str) else None
-    if operation == "embeddings":
+    if operation in {"embeddings", "rerank"}:
         return estimate_texts(flat(request.get("input")), model)
     if "messages" in request:
         sent: int | None = count_message_tokens(request["messages"], model or "", tools=request.get("tools")).tokens
