@@ -50,7 +50,7 @@ pub fn post_once(to: &Destination, event: &crate::ledger::Event, timeout: Durati
     };
     match post::post(&post::agent(timeout), to, &letter) {
         post::Outcome::Taken => None,
-        post::Outcome::Later(why, _) | post::Outcome::Never(why) => Some(why),
+        post::Outcome::Later(why, _) | post::Outcome::Silence(why) | post::Outcome::Never(why) => Some(why),
     }
 }
 

@@ -3,29 +3,49 @@
 use std::io::Read;
 use std::time::Duration;
 
+use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
+
 use super::Destination;
 use crate::id::{Micros, now};
 use crate::ledger::outbox::Letter;
+use crate::ledger::say;
 
 /// What became of a request.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
     /// The receiver has it.
     Taken,
-    /// Not now: why, and when the receiver wants to hear of it again.
+    /// Not now: why, and how long the receiver wants to hear nothing, if it says so.
     Later(String, Option<Duration>),
+    /// There was no answer: why.
+    Silence(String),
     /// Never: why.
     Never(String),
 }
 
 pub(super) fn agent(timeout: Duration) -> ureq::Agent {
+    let tls = trusted().map_or_else(TlsConfig::default, |roots| TlsConfig::builder().root_certs(roots).build());
     let config = ureq::Agent::config_builder()
+        .tls_config(tls)
         .timeout_global(Some(timeout))
         .http_status_as_error(false)
         .max_redirects(0)
         .user_agent(concat!("ragmeter/", env!("CARGO_PKG_VERSION")))
         .build();
     config.into()
+}
+
+/// Whom `SSL_CERT_FILE` says to trust instead of the well-known authorities, as it does to the host's own clients.
+fn trusted() -> Option<RootCerts> {
+    let path = std::env::var_os("SSL_CERT_FILE").filter(|path| !path.is_empty())?;
+    let read = std::fs::read(&path);
+    let certificate = |item| if let Ok(PemItem::Certificate(found)) = item { Some(found) } else { None };
+    let found: Vec<_> = parse_pem(read.as_deref().unwrap_or_default()).filter_map(certificate).collect();
+    if found.is_empty() {
+        say(&format!("there is no certificate in SSL_CERT_FILE ({})", path.display()), true);
+        return None;
+    }
+    Some(found.into())
 }
 
 /// Posts `letter`.
@@ -61,7 +81,7 @@ pub(super) fn post(agent: &ureq::Agent, to: &Destination, letter: &Letter) -> Ou
             let text = crate::Error::new(crate::error::Kind::Unavailable, error.to_string()).without(secret);
             match error {
                 ureq::Error::BadUri(_) => Outcome::Never("its URL is none".to_owned()),
-                _ => Outcome::Later(text.to_string(), None),
+                _ => Outcome::Silence(text.to_string()),
             }
         }
     }

@@ -92,6 +92,9 @@ pub struct Ledger {
     has_tables: AtomicBool,
 }
 
+/// A connection that is kept, see [`Ledger::use_kept`].
+pub(crate) type Kept = Option<Box<dyn Store>>;
+
 /// What runs in each process when it begins to use a ledger.
 type Beginning = Box<dyn Fn() + Send + Sync>;
 
@@ -240,6 +243,25 @@ impl Ledger {
     /// Whether there is no database yet, as far as one can tell without asking a server.
     pub(crate) fn is_missing(&self) -> bool {
         self.target.engine == Engine::Sqlite && !std::path::Path::new(&*self.target.address).exists()
+    }
+
+    /// The same with a connection that is kept for the next time, if it is one to a server: a file must be free for a
+    /// fork.
+    pub(crate) fn use_kept<T>(&self, kept: &mut Kept, work: impl FnOnce(&mut dyn Store) -> Result<T>) -> Result<T> {
+        if self.target.engine == Engine::Sqlite {
+            return self.read(true, work);
+        }
+        let store = match kept {
+            Some(store) => store,
+            None => kept.insert(store::connect(&self.target, self.care())?),
+        };
+        let done = work(&mut **store);
+        if done.is_err() {
+            *kept = None;
+        }
+        done.map_err(|error| {
+            Error::new(error.kind, format!("{}: {error}", self.target)).without(self.target.password())
+        })
     }
 
     /// Whether it was closed in this process.

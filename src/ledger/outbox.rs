@@ -1,5 +1,7 @@
 //! Outbox: events that wait in the database to be sent, in the order of what they are about.
 
+use std::collections::{BTreeSet, HashSet};
+
 use super::Ledger;
 use super::store::{Cell, Store};
 use crate::error::Result;
@@ -67,8 +69,8 @@ pub struct Letter {
     pub trouble: Option<String>,
 }
 
-/// How long a sender may take over one event before another one takes it.
-const CLAIM: Micros = 120_000_000;
+/// How many events are looked at together.
+const PAGE: usize = 500;
 /// How long events that were sent are kept, so that a repeat of one is known as such.
 const KEEP_SENT: Micros = 30 * 24 * 3_600_000_000;
 
@@ -125,52 +127,95 @@ impl Ledger {
     }
 }
 
-/// The next events that are due for one of `destinations` and not behind an older one about the same thing; they are
-/// ours for some minutes.
-pub(crate) fn claim(store: &mut dyn Store, destinations: &[&str], most: usize) -> Result<Vec<Letter>> {
-    let (dialect, at) = (store.dialect(), now());
-    let names: Vec<String> = destinations.iter().map(|name| dialect.quoted(name)).collect();
-    if names.is_empty() {
-        return Ok(Vec::new());
-    }
-    let due = select(
-        store,
-        &format!(
-            "WHERE o.state = 0 AND o.next_at <= {at} AND o.claimed_until <= {at} AND o.destination IN ({}) \
-         AND NOT EXISTS (SELECT 1 FROM ragmeter_outbox p WHERE p.state = 0 AND p.destination = o.destination \
-         AND p.subject = o.subject AND p.id < o.id) ORDER BY o.id LIMIT {most}",
-            names.join(", ")
-        ),
-    )?;
-    let mut ours = Vec::new();
-    for letter in due {
-        let changed = store.run(&format!(
-            "UPDATE ragmeter_outbox SET claimed_until = {}, claim = claim + 1 \
-             WHERE id = {} AND state = 0 AND claimed_until <= {at}",
-            at + CLAIM,
-            dialect.literal(letter.id.0)
-        ))?;
-        if changed == 1 {
-            ours.push(letter);
-        }
-    }
-    Ok(ours)
+/// Where events for `destination` wait.
+fn waiting(store: &dyn Store, destination: &str) -> String {
+    format!("ragmeter_outbox WHERE state = 0 AND destination = {}", store.dialect().quoted(destination))
 }
 
-/// When the next event is due, if one waits.
-pub(crate) fn next_due(store: &mut dyn Store) -> Result<Option<Micros>> {
-    let rows = store.rows("SELECT min(next_at) FROM ragmeter_outbox WHERE state = 0")?;
+/// The next events that are due for `destination` and not behind an older one about the same thing, oldest first; they
+/// are ours until `until`.
+pub(crate) fn claim(store: &mut dyn Store, destination: &str, most: usize, until: Micros) -> Result<Vec<Letter>> {
+    let (dialect, at) = (store.dialect(), now());
+    let due: Vec<String> = due(store, destination, most, at)?.into_iter().map(|id| dialect.literal(id)).collect();
+    if due.is_empty() {
+        return Ok(Vec::new());
+    }
+    let ids = due.join(", ");
+    store.run(&format!(
+        "UPDATE ragmeter_outbox SET claimed_until = {until}, claim = claim + 1 \
+         WHERE id IN ({ids}) AND state = 0 AND claimed_until <= {at}"
+    ))?;
+    // Others have other microseconds.
+    select(store, &format!("WHERE o.id IN ({ids}) AND o.state = 0 AND o.claimed_until = {until} ORDER BY o.id"))
+}
+
+/// Their ids. Asked for page by page in the order of an index, so that it takes no longer where many wait.
+fn due(store: &mut dyn Store, destination: &str, most: usize, at: Micros) -> Result<Vec<u128>> {
+    let (dialect, waiting, digits) = (store.dialect(), waiting(store, destination), store.dialect().digits("id"));
+    let (mut found, mut seen) = (Vec::new(), 0);
+    while found.len() < most {
+        let page = store.rows(&format!(
+            "SELECT {digits}, subject FROM {waiting} AND next_at <= {at} AND claimed_until <= {at} \
+             ORDER BY next_at LIMIT {PAGE} OFFSET {seen}"
+        ))?;
+        let subjects: BTreeSet<String> =
+            page.iter().filter_map(|row| Some(dialect.quoted(row.get(1)?.text()?))).collect();
+        if subjects.is_empty() {
+            break;
+        }
+        let subjects: Vec<String> = subjects.into_iter().collect();
+        let first = store.rows(&format!(
+            "SELECT min({digits}) FROM {waiting} AND subject IN ({}) GROUP BY subject",
+            subjects.join(", ")
+        ))?;
+        let first: HashSet<u128> = first.iter().filter_map(|row| row.first()?.id()).collect();
+        found.extend(page.iter().filter_map(|row| row.first()?.id()).filter(|id| first.contains(id)));
+        seen += page.len();
+        if page.len() < PAGE {
+            break;
+        }
+    }
+    found.truncate(most);
+    Ok(found)
+}
+
+/// Lets others have what was claimed until `until`.
+pub(crate) fn release(store: &mut dyn Store, letters: &[Letter], until: Micros) -> Result<()> {
+    let ids: Vec<String> = letters.iter().map(|letter| store.dialect().literal(letter.id.0)).collect();
+    if ids.is_empty() {
+        return Ok(());
+    }
+    store
+        .run(&format!(
+            "UPDATE ragmeter_outbox SET claimed_until = 0 WHERE id IN ({}) AND claimed_until = {until}",
+            ids.join(", ")
+        ))
+        .map(drop)
+}
+
+/// When the next event for `destination` becomes due or claimable, if one waits for that.
+pub(crate) fn next_due(store: &mut dyn Store, destination: &str) -> Result<Option<Micros>> {
+    let (waiting, at) = (waiting(store, destination), now());
+    let rows = store.rows(&format!(
+        "SELECT min(CASE WHEN next_at > claimed_until THEN next_at ELSE claimed_until END) \
+         FROM {waiting} AND (next_at > {at} OR claimed_until > {at})"
+    ))?;
     Ok(rows.first().and_then(|row| row.first()?.count()))
 }
 
 /// Writes down that the receiver has it.
 pub(crate) fn sent(store: &mut dyn Store, letter: &Letter) -> Result<()> {
-    let id = store.dialect().literal(letter.id.0);
-    let at = now();
-    store.run(&format!(
-        "UPDATE ragmeter_outbox SET state = 1, attempts = attempts + 1, sent_at = {at}, trouble = NULL WHERE id = {id}"
-    ))?;
-    let old = store.dialect().literal(u128::from(at.saturating_sub(KEEP_SENT) / 1000) << 80);
+    let (id, at) = (store.dialect().literal(letter.id.0), now());
+    store
+        .run(&format!(
+            "UPDATE ragmeter_outbox SET state = 1, attempts = attempts + 1, sent_at = {at}, trouble = NULL WHERE id = {id}"
+        ))
+        .map(drop)
+}
+
+/// Removes what was sent long ago.
+pub(crate) fn forget(store: &mut dyn Store) -> Result<()> {
+    let old = store.dialect().literal(u128::from(now().saturating_sub(KEEP_SENT) / 1000) << 80);
     store.run(&format!("DELETE FROM ragmeter_outbox WHERE id < {old} AND state = 1")).map(drop)
 }
 
@@ -180,7 +225,7 @@ pub(crate) fn failed(store: &mut dyn Store, letter: &Letter, trouble: &str, next
     let trouble: String = trouble.chars().take(200).collect();
     store.run(&format!(
         "UPDATE ragmeter_outbox SET state = {}, attempts = attempts + 1, next_at = {}, claimed_until = 0, trouble = {} \
-         WHERE id = {}",
+         WHERE id = {} AND state = 0",
         state.code(),
         next_at.unwrap_or_else(now),
         dialect.quoted(&trouble),

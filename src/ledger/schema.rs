@@ -14,7 +14,7 @@ use crate::unit::Unit;
 pub(crate) const HEADS: [&str; 6] = ["calls", "reported", "estimated", "unknown", "cost_calls", "cost"];
 
 /// The versions that this code knows; it reads and writes the last.
-pub(crate) const VERSIONS: [Version; 2] = [first, second];
+pub(crate) const VERSIONS: [Version; 3] = [first, second, third];
 
 /// The statements that make a version of the one before.
 pub(crate) type Version = fn(&mut dyn Store) -> Result<Vec<String>>;
@@ -43,7 +43,10 @@ pub(crate) fn bring_to(store: &mut dyn Store, table: &str, versions: &[Version])
     let dialect = store.dialect();
     // One at a time: whoever comes second finds the work done. MySQL's tables are not part of a transaction.
     if dialect.0 == Engine::Mysql {
-        store.rows("SELECT GET_LOCK('ragmeter_schema', 30)")?;
+        // Not longer than a server may close a connection that seems idle; whoever calls tries again.
+        if store.number("SELECT GET_LOCK('ragmeter_schema', 30)")? != 1 {
+            return Err(Error::new(Kind::Busy, "another process brings the tables up to date"));
+        }
     }
     let done = in_transaction(store, |store| {
         if dialect.0 == Engine::Postgres {
@@ -183,6 +186,18 @@ fn second(store: &mut dyn Store) -> Result<Vec<String>> {
         }
     }
     Ok(statements)
+}
+
+/// Version 3: which event about something is the oldest that waits, is asked before each one is sent.
+fn third(store: &mut dyn Store) -> Result<Vec<String>> {
+    let (is_mysql, prefix) = (store.dialect().0 == Engine::Mysql, store.dialect().prefix());
+    let found = "SELECT count(*) FROM information_schema.statistics \
+         WHERE table_schema = database() AND index_name = 'ragmeter_outbox_subject'";
+    if is_mysql && store.number(found)? > 0 {
+        return Ok(Vec::new());
+    }
+    let if_missing = if is_mysql { "" } else { "IF NOT EXISTS " };
+    Ok(vec![format!("CREATE INDEX {if_missing}ragmeter_outbox_subject ON ragmeter_outbox (subject{prefix})")])
 }
 
 /// Whether the table has the column already: MySQL keeps what was done of a version before somebody was killed.

@@ -18,6 +18,9 @@ use crate::ledger::{Config, Durability, Event, Ledger, PricedRow, Tariff};
 use crate::meter::meter;
 use crate::run::Listener;
 
+/// The longest body of an event.
+const MOST_BODY: usize = 1 << 20;
+
 create_exception!(
     ragmeter,
     LedgerError,
@@ -123,7 +126,11 @@ impl PyLedger {
     }
 
     /// Puts an event into the outbox, behind every call recorded before; returns its id.
-    fn send(&self, py: Python<'_>, destination: &str, subject: &str, kind: &str, body: &str) -> String {
+    /// A body of more than a mebibyte, which not every server takes, is a `ValueError`.
+    fn send(&self, py: Python<'_>, destination: &str, subject: &str, kind: &str, body: &str) -> PyResult<String> {
+        if body.len() > MOST_BODY {
+            return Err(PyValueError::new_err(format!("an event has at most {MOST_BODY} bytes, not {}", body.len())));
+        }
         let at = now();
         let (destination, subject, kind, body) = (destination.into(), subject.into(), kind.into(), body.into());
         let event = Event { id: Id::new(at), at, destination, subject, kind, body };
@@ -133,7 +140,7 @@ impl PyLedger {
                 self.ledger.settle();
             }
         });
-        event.id.to_string()
+        Ok(event.id.to_string())
     }
 
     /// Sums of the roll-ups: a list of dicts with `key`, `bucket`, `usage` and the numbers of calls.

@@ -1,8 +1,11 @@
 """Usage reaches a backend that fails in every way, exactly once by id, in order for each subject, and signed."""
 
+import asyncio
 import json
 import logging
 import os
+import socket
+import ssl
 import subprocess
 import sys
 
@@ -50,6 +53,7 @@ def test_a_receiver_that_fails_in_every_way_gets_each_event_once_by_id(ledger, r
     asked_to_wait = receiver.ids(receiver.came)[3]
     _, at_first, again, *_ = [0, *(m[3] for m in receiver.came[3:] if receiver.ids([m]) == [asked_to_wait])]
     assert again - at_first > 0.99  # Retry-After was honoured
+    assert receiver.came[4][3] - receiver.came[3][3] > 0.99  # for the others too
     assert ledger.health()["sent"] == 15
 
 
@@ -77,15 +81,59 @@ def test_what_cannot_heal_is_given_up_and_kept_for_a_decision(tmp_path, receiver
     ledger.close()
 
 
-def test_an_event_is_given_up_after_its_time(tmp_path, receiver):
+def test_an_event_is_given_up_after_its_time_but_not_untried(tmp_path, receiver):
     ledger = Ledger.open(f"sqlite:{tmp_path}/ledger.db")
     receiver.faults = [500] * 1000
-    sender = webhook.start_sender(ledger, [("webhook", receiver.url, None, None)], **FAST, give_up=4.0)
+    sender = webhook.start_sender(ledger, [("webhook", receiver.url, None, None)], **FAST, give_up=0.0)
     ledger.send("webhook", "a", "query", "{}")
     receiver.wait_for(lambda: ledger.letters("dead") if ledger.flush(5) else False)
-    assert ledger.letters("dead")[0]["attempts"] > 1
+    assert ledger.letters("dead")[0]["attempts"] == 12
     sender.stop()
     ledger.close()
+
+
+def test_thousands_that_wait_do_not_hold_up_the_one_that_is_due(ledger, receiver, tamper):
+    for number in range(5000):
+        ledger.send("webhook", f"track {number}", "query", "{}")
+    ledger.send("webhook", "track 1", "later", "{}")  # due, but not before the one about the same
+    assert ledger.flush(20)
+    tamper(
+        ledger.url,
+        "UPDATE ragmeter_outbox SET next_at = 9000000000000000 WHERE subject <> 'track 4000' AND kind <> 'later'",
+    )
+    sender = webhook.start_sender(ledger, [("webhook", receiver.url, None, None)], **FAST)
+    receiver.wait_for(lambda: receiver.taken)
+    sender.stop()
+    assert [headers["ce-subject"] for headers, *_ in receiver.taken] == ["track%204000"]
+
+
+def test_a_receiver_that_hangs_does_not_hold_up_another(tmp_path, receiver):
+    with Ledger.open(f"sqlite:{tmp_path}/ledger.db") as ledger, socket.create_server(("127.0.0.1", 0)) as deaf:
+        there = f"http://127.0.0.1:{deaf.getsockname()[1]}"
+        sender = webhook.start_sender(ledger, [("deaf", there, None, None), ("webhook", receiver.url, None, None)])
+        for number in range(10):
+            ledger.send("deaf", f"s{number}", "query", "{}")
+            ledger.send("webhook", f"s{number}", "query", "{}")
+        receiver.wait_for(lambda: len(receiver.taken) == 10, 10)
+        sender.stop()
+
+
+def test_an_authority_of_one_s_own_is_trusted_where_the_environment_names_it(tmp_path, receiver, monkeypatch):
+    pem, key = tmp_path / "own.pem", tmp_path / "own.key"
+    openssl = [
+        "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
+        "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost",
+        "-addext", "basicConstraints=critical,CA:FALSE", "-keyout", key, "-out", pem,
+    ]  # fmt: skip
+    subprocess.run(openssl, check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pem, key)
+    receiver.socket = context.wrap_socket(receiver.socket, server_side=True)
+    monkeypatch.setenv("RAGMETER_WEBHOOK_URL", f"https://localhost:{receiver.server_port}/")
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    assert not asyncio.run(webhook.send_query_metrics("q", METRICS))
+    monkeypatch.setenv("SSL_CERT_FILE", str(pem))
+    assert asyncio.run(webhook.send_query_metrics("q", METRICS))
 
 
 def test_two_senders_do_not_send_twice(tmp_path, receiver):
