@@ -520,11 +520,13 @@ class LedgerCore:
         until: int | None = None,
         bucket: str | None = None,
     ) -> list[dict[str, Any]]: ...
+    def search(
+        self, labels: dict[str, str | None], since: int | None = None, until: int | None = None
+    ) -> tuple[list[tuple[int, int]], list[int] | None]: ...
     def page(
         self,
         labels: dict[str, str | None],
-        since: int | None = None,
-        until: int | None = None,
+        search: tuple[Sequence[tuple[int, int]], Sequence[int] | None],
         after: tuple[str, int] | None = None,
         limit: int = 1000,
     ) -> list[dict[str, Any]]: ...

@@ -166,9 +166,9 @@ class Ledger(LedgerCore):
     ) -> Iterator[dict[str, Any]]:
         """Yield single calls in order of time, reading `page` of them at once."""
         labels, after = dict(where or {}), None
-        begin, end = micros(since), micros(until)
+        search = self.search(labels, micros(since), micros(until))
         while True:
-            rows = self.page(labels, begin, end, after, page)
+            rows = self.page(labels, search, after, page)
             for row in rows:
                 yield {**row, "reported_cost": dollars(row["reported_cost"])}
             if len(rows) < page:

@@ -1,6 +1,8 @@
 //! Calls: the single calls of a ledger, page by page.
 
 use super::Ledger;
+use super::batch::HOUR;
+use super::dialect::Dialect;
 use super::query::{Filter, counts_of};
 use super::schema::column;
 use super::store::{Cell, Store};
@@ -33,25 +35,105 @@ pub struct CallRow {
     pub response_id: Option<String>,
 }
 
+/// A time: from the first up to the second.
+pub type Span = (Micros, Micros);
+
+/// Where calls are to be looked for, so that nobody walks through all the others.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Search {
+    /// When there were such calls.
+    pub spans: Vec<Span>,
+    /// The sets of labels that they have, unless there are very many.
+    pub sets: Option<Vec<i64>>,
+}
+
+/// Into how many spans the time is divided at most.
+const MOST_SPANS: u64 = 64;
+/// How many sets of labels are named one by one.
+const MOST_SETS: usize = 1000;
+/// The last time that fits into an id.
+const LAST: Micros = ((1 << 48) - 2) * 1000;
+
+impl Search {
+    fn labels(&self, filter: &Filter, dialect: Dialect) -> String {
+        match &self.sets {
+            Some(sets) => {
+                format!(" AND c.labels IN ({})", sets.iter().map(i64::to_string).collect::<Vec<_>>().join(", "))
+            }
+            None => filter.labels(dialect),
+        }
+    }
+}
+
 impl Ledger {
-    /// Single calls in order of their ids, that is of time: at most `limit` of those after `after`.
-    pub fn calls(&self, filter: &Filter, after: Option<(Id, u32)>, limit: usize) -> Result<Vec<CallRow>> {
+    /// Finds out where such calls are, by the roll-ups.
+    pub fn search(&self, filter: &Filter) -> Result<Search> {
+        let (since, until) = (filter.since.unwrap_or(0), filter.until.unwrap_or(LAST).min(LAST));
+        if filter.labels.is_empty() {
+            return Ok(Search { spans: vec![(since, until)], sets: None });
+        }
+        let (table, (from, to)) = (filter.roll_up(&[]), filter.hours());
+        let (sets, hours) = self.read(true, |store| {
+            let labels = filter.labels(store.dialect());
+            let sets = store
+                .rows(&format!("SELECT l.id FROM ragmeter_labels l WHERE 1 = 1{labels} LIMIT {}", MOST_SETS + 1))?;
+            let sets: Vec<i64> = sets.iter().filter_map(|row| row.first()?.int()).collect();
+            if sets.is_empty() {
+                return Ok((Some(sets), Vec::new()));
+            }
+            let search = Search { spans: Vec::new(), sets: (sets.len() <= MOST_SETS).then_some(sets) };
+            let hours = store.rows(&format!(
+                "SELECT DISTINCT c.hour FROM ragmeter_{table} c JOIN ragmeter_labels l ON l.id = c.labels \
+                 WHERE c.hour >= {from} AND c.hour < {to}{} ORDER BY 1",
+                search.labels(filter, store.dialect())
+            ))?;
+            Ok((search.sets, hours))
+        })?;
+        let hours: Vec<u64> = hours.iter().filter_map(|row| row.first()?.count()).collect();
+        let wide = hours.last().zip(hours.first()).map_or(0, |(last, first)| (last - first) / MOST_SPANS);
+        let mut spans: Vec<Span> = Vec::new();
+        for hour in hours {
+            let (begin, end) = ((hour * HOUR).max(since), ((hour + 1) * HOUR).min(until));
+            match spans.last_mut() {
+                Some(last) if begin <= last.1 + wide * HOUR => last.1 = end,
+                _ => spans.push((begin, end)),
+            }
+        }
+        Ok(Search { spans, sets })
+    }
+
+    /// Single calls in order of their ids, that is of time: at most `limit` of those after `after`, where `search` says.
+    pub fn calls(
+        &self,
+        filter: &Filter,
+        search: &Search,
+        after: Option<(Id, u32)>,
+        limit: usize,
+    ) -> Result<Vec<CallRow>> {
+        let mut found = Vec::new();
         self.read(true, |store| {
             let dialect = store.dialect();
-            let id_at = |at: Micros| dialect.literal(u128::from(at / 1000) << 80);
-            let mut conditions = format!("{} AND c.{} IS NULL", filter.labels(dialect), Unit::CacheHits.name());
-            if let Some(since) = filter.since {
-                conditions += &format!(" AND c.id >= {} AND c.at >= {since}", id_at(since));
+            let id_at = |at: Micros| dialect.literal(u128::from(at.min(LAST) / 1000) << 80);
+            for (since, until) in &search.spans {
+                if after.is_some_and(|(id, _)| id.at() >= *until) {
+                    continue;
+                }
+                let mut conditions =
+                    format!("{} AND c.{} IS NULL", search.labels(filter, dialect), Unit::CacheHits.name());
+                conditions += &format!(" AND c.id >= {} AND c.at >= {since}", id_at(*since));
+                conditions += &format!(" AND c.id < {} AND c.at < {until}", id_at(*until + 1000));
+                if let Some((id, part)) = after {
+                    let id = dialect.literal(id.0);
+                    conditions += &format!(" AND c.id >= {id} AND (c.id > {id} OR c.part > {part})");
+                }
+                found.extend(rows(store, &conditions, limit - found.len())?);
+                if found.len() >= limit {
+                    break;
+                }
             }
-            if let Some(until) = filter.until {
-                conditions += &format!(" AND c.id < {} AND c.at < {until}", id_at(until + 1000));
-            }
-            if let Some((id, part)) = after {
-                let id = dialect.literal(id.0);
-                conditions += &format!(" AND c.id >= {id} AND (c.id > {id} OR c.part > {part})");
-            }
-            rows(store, &conditions, limit)
-        })
+            Ok(())
+        })?;
+        Ok(found)
     }
 
     /// The calls of these ids, with all their parts.

@@ -138,11 +138,19 @@ impl Dialect {
     }
 
     /// The beginning of a SELECT that must walk the key of its first table, and what follows the names of its tables.
-    /// Without these words a server whose statistics are old reads and sorts the whole table, for every page again.
+    /// Without these words a server whose statistics are old reads and sorts the whole table, for every page again, or
+    /// reads all of the second table for each row of the first.
     pub(crate) const fn walking(self) -> (&'static str, &'static str) {
         match self.0 {
             Engine::Sqlite => ("SELECT", ""),
-            Engine::Postgres => ("SET enable_sort TO off; SELECT", ""),
+            // To compile the statement, or to start workers for it, takes longer than the page.
+            Engine::Postgres => (
+                "SET LOCAL max_parallel_workers_per_gather TO 0; SET LOCAL enable_sort TO off; \
+                 SET LOCAL enable_seqscan TO off; SET LOCAL enable_bitmapscan TO off; SET LOCAL enable_hashjoin TO off; \
+                 SET LOCAL enable_mergejoin TO off; SET LOCAL enable_material TO off; DO $$BEGIN \
+                 IF current_setting('jit', true) IS NOT NULL THEN SET LOCAL jit TO off; END IF; END$$; SELECT",
+                "",
+            ),
             Engine::Mysql => ("SELECT STRAIGHT_JOIN", " FORCE INDEX (PRIMARY)"),
         }
     }

@@ -3,6 +3,8 @@
 //! One entry is `magic (2) length (4) checksum (4) content`, little-endian. The order of units and labels is part of
 //! the format: new ones are added at the end only (a test in `schema.rs` holds the order).
 
+use std::borrow::Cow;
+
 use crate::call::{Call, Dim, Labels, LabelsRef};
 use crate::id::{Id, Micros};
 use crate::unit::Unit;
@@ -78,7 +80,7 @@ pub(crate) fn put_call(to: &mut Vec<u8>, call: &Call) {
             about.and_then(|about| about.service_tier.as_deref()),
             about.and_then(|about| about.cost.as_deref()),
         ] {
-            put_text(to, text.map_or("", |text| text.trim_matches('\0')));
+            put_text(to, &kept(text.unwrap_or_default()));
         }
         let at = to.len();
         to.extend_from_slice(&[0; 4]);
@@ -101,7 +103,7 @@ pub(crate) fn put_event(to: &mut Vec<u8>, event: &Event) {
         to.extend_from_slice(&event.id.0.to_le_bytes());
         to.extend_from_slice(&event.at.to_le_bytes());
         for text in [&event.destination, &event.subject, &event.kind] {
-            put_text(to, &text.replace('\0', "\u{fffd}"));
+            put_text(to, &kept(text));
         }
         to.extend_from_slice(event.body.replace('\0', "\u{fffd}").as_bytes());
     });
@@ -115,7 +117,7 @@ pub(crate) fn put_labels(to: &mut Vec<u8>, labels: &LabelsRef<'_>) {
     for (bit, dim) in Dim::ALL.into_iter().enumerate() {
         if let Some(text) = labels.get(dim).filter(|text| !text.is_empty()) {
             set |= 1 << bit;
-            if text.contains('\0') { put_text(to, &text.replace('\0', "\u{fffd}")) } else { put_text(to, text) }
+            put_text(to, &kept(text));
         }
     }
     if let Some(place) = to.get_mut(at..at + 2) {
@@ -135,12 +137,24 @@ pub(crate) fn labels_of(bytes: &[u8]) -> Option<Labels> {
     Some(labels)
 }
 
-fn put_text(to: &mut Vec<u8>, text: &str) {
+/// A label as the ledger keeps it: no longer than it may be, and without the NUL that PostgreSQL does not take.
+pub(crate) fn kept(text: &str) -> Cow<'_, str> {
+    if text.contains('\0') {
+        return Cow::Owned(cut(&text.replace('\0', "\u{fffd}")).to_owned());
+    }
+    Cow::Borrowed(cut(text))
+}
+
+fn cut(text: &str) -> &str {
     let mut end = text.len().min(MOST_LABEL);
     while !text.is_char_boundary(end) {
         end -= 1;
     }
-    let text = text.get(..end).unwrap_or_default();
+    text.get(..end).unwrap_or_default()
+}
+
+fn put_text(to: &mut Vec<u8>, text: &str) {
+    let text = cut(text);
     to.extend_from_slice(&u16::try_from(text.len()).unwrap_or_default().to_le_bytes());
     to.extend_from_slice(text.as_bytes());
 }

@@ -44,7 +44,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 pub use batch::Sum;
-pub use calls::CallRow;
+pub use calls::{CallRow, Search, Span};
 pub use config::{Config, Durability};
 pub use entry::Event;
 pub use health::Health;
@@ -185,10 +185,10 @@ impl Ledger {
         self.moved.notify_all();
         loop {
             let left_behind = self.look.load(Ordering::Acquire) || lock(&self.journal).has_adopted();
+            let exposed = lock(&self.queue).exposed > 0;
             let progress = lock(&self.progress);
-            if progress.committed >= aim && (!left_behind || progress.stopped) {
-                drop(progress);
-                return lock(&self.queue).exposed == 0;
+            if progress.committed >= aim && !exposed && (!left_behind || progress.stopped) {
+                return true;
             }
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() || progress.stopped {
@@ -220,6 +220,11 @@ impl Ledger {
         while !progress.stopped && Instant::now() < deadline {
             progress = self.moved.wait_timeout(progress, TICK).unwrap_or_else(PoisonError::into_inner).0;
         }
+        drop(progress);
+        let left = lock(&self.queue).entries;
+        if left > 0 {
+            say(&format!("ledger {}: neither its journal nor the database took {left} calls", self.target), true);
+        }
         flushed
     }
 
@@ -240,11 +245,6 @@ impl Ledger {
         work(&mut *store).map_err(|error| Error::new(error.kind, format!("{}: {error}", self.target)).without(secret))
     }
 
-    /// Whether there is no database yet, as far as one can tell without asking a server.
-    pub(crate) fn is_missing(&self) -> bool {
-        self.target.engine == Engine::Sqlite && !std::path::Path::new(&*self.target.address).exists()
-    }
-
     /// The same with a connection that is kept for the next time, if it is one to a server: a file must be free for a
     /// fork.
     pub(crate) fn use_kept<T>(&self, kept: &mut Kept, work: impl FnOnce(&mut dyn Store) -> Result<T>) -> Result<T> {
@@ -262,6 +262,11 @@ impl Ledger {
         done.map_err(|error| {
             Error::new(error.kind, format!("{}: {error}", self.target)).without(self.target.password())
         })
+    }
+
+    /// Whether there is no database yet, as far as one can tell without asking a server.
+    pub(crate) fn is_missing(&self) -> bool {
+        self.target.engine == Engine::Sqlite && !std::path::Path::new(&*self.target.address).exists()
     }
 
     /// Whether it was closed in this process.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::batch::{COMMON, HOUR, Sum};
 use super::dialect::Dialect;
+use super::entry::kept;
 use super::schema::{HEADS, column};
 use super::store::Cell;
 use super::{Ledger, batch};
@@ -83,9 +84,15 @@ impl Filter {
         (self.since.unwrap_or(0) / HOUR, self.until.map_or(u64::MAX >> 1, |until| until.div_ceil(HOUR)))
     }
 
+    /// The roll-up that answers questions about these labels and those that are told apart by `by`.
+    pub(super) fn roll_up(&self, by: &[Dim]) -> &'static str {
+        let is_common = |dim: &Dim| COMMON.contains(dim);
+        if by.iter().chain(self.labels.iter().map(|(dim, _)| dim)).all(is_common) { "hours" } else { "details" }
+    }
+
     pub(super) fn labels(&self, dialect: Dialect) -> String {
-        let condition = |(dim, text): &(Dim, Option<Box<str>>)| match text {
-            Some(text) => format!(" AND l.{} = {}", column(*dim), dialect.quoted(text)),
+        let condition = |(dim, text): &(Dim, Option<Box<str>>)| match text.as_deref().filter(|text| !text.is_empty()) {
+            Some(text) => format!(" AND l.{} = {}", column(*dim), dialect.quoted(&kept(text))),
             None => format!(" AND l.{} IS NULL", column(*dim)),
         };
         self.labels.iter().map(condition).collect()
@@ -96,8 +103,7 @@ impl Ledger {
     /// What calls cost together, told apart by labels and time; the largest total first, or in order of time if a
     /// bucket is asked for. Hours are whole: those that hold `since` and `until` count.
     pub fn usage(&self, by: &[Dim], filter: &Filter, bucket: Option<Bucket>) -> Result<Vec<UsageRow>> {
-        let is_common = |dim: &Dim| COMMON.contains(dim);
-        let is_detail = !by.iter().chain(filter.labels.iter().map(|(dim, _)| dim)).all(is_common);
+        let table = filter.roll_up(by);
         let rows = self.read(true, |store| {
             let dialect = store.dialect();
             let (from, to) = filter.hours();
@@ -107,7 +113,7 @@ impl Ledger {
                 Some(Bucket::Day | Bucket::Month) => dialect.divided("r.hour", 24),
             };
             let names: Vec<&str> = HEADS.into_iter().chain(Unit::ALL.iter().map(|unit| unit.name())).collect();
-            let table = source(is_detail, bucket == Some(Bucket::Hour), from, to, &names.join(", "));
+            let table = source(table, bucket == Some(Bucket::Hour), from, to, &names.join(", "));
             let sum = |name: &str| format!(", CAST(sum(r.{name}) AS {})", dialect.cast());
             let sums: String = names.iter().copied().map(sum).collect();
             let keys: String = by.iter().map(|dim| format!("l.{}, ", column(*dim))).collect();
@@ -142,13 +148,13 @@ impl Ledger {
 
 /// The rows of the roll-ups that hold the hours from `from` up to `to`: whole days from that of the days, where hours
 /// are not told apart, and the hours at both ends from that of the hours.
-fn source(is_detail: bool, by_hour: bool, from: u64, to: u64, names: &str) -> String {
+fn source(table: &str, by_hour: bool, from: u64, to: u64, names: &str) -> String {
     let hours = |table: &str, from: u64, to: u64| {
         format!("SELECT hour, labels, {names} FROM ragmeter_{table} WHERE hour >= {from} AND hour < {to}")
     };
     let (first, last) = (from.div_ceil(24), to / 24);
-    if is_detail || by_hour || first >= last {
-        return format!("({})", hours(if is_detail { "details" } else { "hours" }, from, to));
+    if table == "details" || by_hour || first >= last {
+        return format!("({})", hours(table, from, to));
     }
     format!(
         "({} UNION ALL SELECT day * 24, labels, {names} FROM ragmeter_days WHERE day >= {first} AND day < {last} \

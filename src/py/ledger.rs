@@ -14,7 +14,7 @@ use crate::error::{Error, Kind};
 use crate::id::{Id, Micros, now};
 use crate::ledger::outbox::State;
 use crate::ledger::tables::Value;
-use crate::ledger::{Config, Durability, Event, Ledger, PricedRow, Tariff};
+use crate::ledger::{Config, Durability, Event, Ledger, PricedRow, Search, Span, Tariff};
 use crate::meter::meter;
 use crate::run::Listener;
 
@@ -186,20 +186,34 @@ impl PyLedger {
         rows.into_iter().map(row).collect()
     }
 
-    /// Single calls in order of time, at most `limit` of those after the call `after`.
-    #[pyo3(signature = (labels, since = None, until = None, after = None, limit = 1000))]
+    /// Where such calls are, for `page`: times from which and until which, and sets of labels if they are not too many.
+    #[pyo3(signature = (labels, since = None, until = None))]
+    fn search(
+        &self,
+        py: Python<'_>,
+        labels: &Bound<'_, PyDict>,
+        since: Option<Micros>,
+        until: Option<Micros>,
+    ) -> PyResult<(Vec<Span>, Option<Vec<i64>>)> {
+        let filter = filter(labels, since, until)?;
+        let found = py.detach(|| self.ledger.search(&filter))?;
+        Ok((found.spans, found.sets))
+    }
+
+    /// Single calls in order of time, at most `limit` of those after the call `after`, where `search` found them.
+    #[pyo3(signature = (labels, search, after = None, limit = 1000))]
     fn page<'py>(
         &self,
         py: Python<'py>,
         labels: &Bound<'py, PyDict>,
-        since: Option<Micros>,
-        until: Option<Micros>,
+        search: (Vec<Span>, Option<Vec<i64>>),
         after: Option<(String, u32)>,
         limit: usize,
     ) -> PyResult<Vec<Bound<'py, PyDict>>> {
-        let filter = filter(labels, since, until)?;
+        let filter = filter(labels, None, None)?;
         let after = after.map(|(id, part)| Ok::<_, PyErr>((parse_id(&id)?, part))).transpose()?;
-        let rows = py.detach(|| self.ledger.calls(&filter, after, limit))?;
+        let search = Search { spans: search.0, sets: search.1 };
+        let rows = py.detach(|| self.ledger.calls(&filter, &search, after, limit))?;
         rows.into_iter().map(|row| call_dict(py, row)).collect()
     }
 

@@ -100,7 +100,8 @@ def calls(
         call, _, part = after.partition(".")
         begin = (call, int(part) if part.isdecimal() and len(part) < 9 else 0)  # noqa: PLR2004
     where: dict[str, str | None] = {"tenant": tenant_id}
-    rows = access.service.ledger.page(where, micros(since), micros(until), begin, limit)
+    ledger = access.service.ledger
+    rows = ledger.page(where, ledger.search(where, micros(since), micros(until)), begin, limit)
     last = f"{rows[-1]['id']}.{rows[-1]['part']}" if len(rows) == limit else None
     return done({"calls": [_plain(row) for row in rows], "next": last})
 

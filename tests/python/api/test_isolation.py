@@ -140,6 +140,6 @@ def test_calls_are_paged_within_the_tenant(client, service, tokens):
         if after is None:
             break
     assert [call["labels"]["model"] for call in seen] == ["model-of-mine", "other-of-mine"]
-    foreign = service.ledger.page({"tenant": "theirs"})[0]["id"]
+    foreign = next(service.ledger.calls({"tenant": "theirs"}))["id"]
     page = client.get("/api/v1/tenants/mine/calls", params={"after": f"{foreign}.0"}, headers=headers)
     assert "of-theirs" not in page.text
