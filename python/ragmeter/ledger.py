@@ -213,7 +213,10 @@ def _notice(text: str, bad: bool) -> None:
 
 
 def _at_exit() -> None:
-    timeout = float(os.environ.get("RAGMETER_EXIT_TIMEOUT") or 5)
+    try:
+        timeout = float(os.environ.get("RAGMETER_EXIT_TIMEOUT") or 5)
+    except ValueError:
+        timeout = 5.0
     for ledger in _open.copy():
         ledger.close(timeout)
 

@@ -148,6 +148,8 @@ pub(crate) struct Maker {
 #[derive(Debug, Default)]
 pub(crate) struct Found {
     pub(crate) batch: Batch,
+    /// How many entries there were, repeats too.
+    pub(crate) entries: u64,
     /// How many bytes were dealt with.
     pub(crate) used: usize,
     /// How many of them were no entries.
@@ -167,6 +169,7 @@ impl Maker {
             match entry::next(rest) {
                 Next::Entry(Entry::Call(call), length) => {
                     found.used += length;
+                    found.entries += 1;
                     match self.row(&call) {
                         Some(row) => found.batch.rows.push(row),
                         None => found.damaged += length,
@@ -174,6 +177,7 @@ impl Maker {
                 }
                 Next::Entry(Entry::Event(event), length) => {
                     found.used += length;
+                    found.entries += 1;
                     found.batch.events.push(event);
                 }
                 Next::Damaged(length) => {

@@ -76,7 +76,7 @@ impl Health {
     /// Whether the last complaint is ten seconds ago; then this is the next.
     pub(crate) fn is_time_to_speak(&self) -> bool {
         let (now, before) = (now(), self.spoke_at.load(Ordering::Relaxed));
-        let due = now.saturating_sub(before) > 10_000_000;
+        let due = now.abs_diff(before) > 10_000_000; // also where the clock was put back
         due && self.spoke_at.compare_exchange(before, now, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 }

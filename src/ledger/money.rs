@@ -3,7 +3,11 @@
 /// Digits of a dollar that money is kept to: picodollars.
 const MONEY_DIGITS: usize = 12;
 
-/// A decimal number of dollars in picodollars; further digits are rounded half up. `None` for what is no amount.
+/// The largest amount that one call is believed to cost, so that no sum of a ledger overflows.
+const MOST_COST: i64 = 10_000_000_000_000_000;
+
+/// A decimal number of dollars in picodollars; further digits are rounded half up. `None` for what is no amount, or one
+/// of more than ten thousand dollars.
 pub(crate) fn picodollars(text: &str) -> Option<i64> {
     let (digits, exponent) = match text.split_once(['e', 'E']) {
         Some((digits, exponent)) => (digits, exponent.parse::<i32>().ok()?),
@@ -30,7 +34,8 @@ pub(crate) fn picodollars(text: &str) -> Option<i64> {
     if next.is_some_and(|digit| *digit >= b'5') {
         amount += 1;
     }
-    i64::try_from(if negative { -amount } else { amount }).ok()
+    let amount = i64::try_from(if negative { -amount } else { amount }).ok()?;
+    (amount.abs() <= MOST_COST).then_some(amount)
 }
 
 #[cfg(test)]
@@ -52,6 +57,8 @@ mod tests {
             (".", None),
             ("1e99", None),
             ("NaN", None),
+            ("10000", Some(10_000_000_000_000_000)),
+            ("10000.01", None),
             ("99999999999999", None),
         ] {
             assert_eq!(picodollars(text), amount, "{text}");

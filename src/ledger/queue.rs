@@ -23,6 +23,8 @@ pub(super) struct Queue {
     pub(super) entries: u64,
     /// How many of the entries were counted as exposed.
     pub(super) exposed: u64,
+    /// How often the entries at its beginning were taken away for good.
+    taken: u64,
     pub(super) running: bool,
     pub(super) asleep: bool,
     pub(super) closing: bool,
@@ -91,8 +93,9 @@ impl Ledger {
                 (bytes, std::mem::take(&mut queue.entries), std::mem::take(&mut queue.exposed))
             };
             match journal.append(&bytes) {
-                Ok(()) => {}
+                Ok(()) => lock(&self.queue).taken += 1,
                 Err(Trouble::Full) => {
+                    lock(&self.queue).taken += 1;
                     self.health.count(Counted::Refused, entries);
                     let limit = self.config.journal_limit;
                     news = Some(format!("its journal has reached {limit} bytes and takes no more; calls are LOST"));
@@ -101,12 +104,15 @@ impl Ledger {
                     self.health.count(Counted::Exposed, entries.saturating_sub(exposed));
                     let mut queue = lock(&self.queue);
                     if bytes.len() + queue.bytes.len() > MOST_QUEUE {
+                        queue.taken += 1;
                         self.health.count(Counted::Refused, entries);
                         news =
                             Some(format!("its journal cannot be written ({error}) and memory is full; calls are LOST"));
                     } else {
+                        let folder = self.folder.display();
                         news = Some(format!(
-                            "its journal cannot be written ({error}); calls wait in memory, not yet safe"
+                            "its journal {folder} cannot be written ({error}); until the database has them, calls are in \
+                             memory only; RAGMETER_JOURNAL names another folder"
                         ));
                         bytes.extend_from_slice(&queue.bytes);
                         std::mem::swap(&mut queue.bytes, &mut bytes);
@@ -123,6 +129,31 @@ impl Ledger {
             && self.health.is_time_to_speak()
         {
             say(&format!("ledger {}: {news}", self.target), true);
+        }
+    }
+}
+
+impl Ledger {
+    /// Copies the first entries of a queue that the journal did not take; `None` if it takes them. What is returned is
+    /// for [`Ledger::forget_exposed`].
+    pub(super) fn copy_exposed(&self, most: usize, into: &mut Vec<u8>) -> Option<u64> {
+        let queue = lock(&self.queue);
+        if queue.exposed == 0 {
+            return None;
+        }
+        into.clear();
+        into.extend_from_slice(queue.bytes.get(..most.min(queue.bytes.len()))?);
+        Some(queue.taken)
+    }
+
+    /// Removes the first `used` bytes, which the database has, unless they went to the journal meanwhile.
+    pub(super) fn forget_exposed(&self, ticket: u64, used: usize, entries: u64) {
+        let _settled = lock(&self.journal);
+        let mut queue = lock(&self.queue);
+        if queue.taken == ticket && queue.bytes.len() >= used {
+            queue.bytes.drain(..used);
+            queue.entries = queue.entries.saturating_sub(entries);
+            queue.exposed = queue.exposed.saturating_sub(entries);
         }
     }
 }

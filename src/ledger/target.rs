@@ -74,6 +74,9 @@ impl Target {
         let rest =
             rest.strip_prefix("//").ok_or_else(|| bad("a server's URL is 'scheme://user:password@host/database'"))?;
         let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
+        if query.contains('@') && !rest.contains('@') {
+            return Err(bad("a '?' in a user's name or password is written '%3F'"));
+        }
         let (login, place) = rest.rsplit_once('@').unwrap_or(("", rest));
         let (user, password) = login.split_once(':').map_or((login, None), |(user, word)| (user, Some(word)));
         let (host, database) = place.split_once('/').unwrap_or((place, ""));
@@ -158,6 +161,7 @@ mod tests {
             "sqlite:",
             "postgresql:s3cret",
             "mysql://a:s3cret@b",
+            "mysql://a:s3cret/x?y@b/c",
             "sqlite::memory:",
             "sqlite://ledger.db",
         ] {

@@ -85,6 +85,8 @@ struct Committer {
     piece: Vec<u8>,
     damaged: bool,
     is_down: bool,
+    /// The file that was written to is gone.
+    has_moved: bool,
     looked_around: Option<Instant>,
 }
 
@@ -98,6 +100,7 @@ impl Committer {
             piece: Vec::new(),
             damaged: false,
             is_down: false,
+            has_moved: false,
             looked_around: None,
         }
     }
@@ -107,6 +110,7 @@ impl Committer {
         loop {
             match self.step() {
                 Ok(true) => {}
+                Ok(false) if self.bring_exposed() => {}
                 Ok(false) => {
                     if self.rest(Duration::from_secs(1)) {
                         break;
@@ -125,7 +129,9 @@ impl Committer {
             // Removes the file whose whole content is in the database by now.
             let _ = self.step();
         }
-        lock(&self.ledger.slot).take();
+        if let Some(mut store) = lock(&self.ledger.slot).take() {
+            store.tidy();
+        }
         self.store = None;
         lock(&self.ledger.progress).stopped = true;
         self.ledger.moved.notify_all();
@@ -218,6 +224,23 @@ impl Committer {
         Ok(true)
     }
 
+    /// Brings what waits in memory because the journal cannot be written; whether there was any.
+    fn bring_exposed(&mut self) -> bool {
+        let Some(ticket) = self.ledger.copy_exposed(PIECE, &mut self.piece) else { return false };
+        let found = self.maker.read(&self.piece, MOST_ENTRIES);
+        let (used, entries) = (found.used, found.entries);
+        let has_events = !found.batch.events.is_empty();
+        if used == 0 || !self.commit(found.batch) {
+            return false;
+        }
+        self.ledger.forget_exposed(ticket, used, entries);
+        if has_events {
+            lock(&self.ledger.progress).events += 1;
+        }
+        self.ledger.moved.notify_all();
+        true
+    }
+
     /// Writes a batch, however long it takes; `false` if it was told to stop before.
     fn commit(&mut self, mut batch: Batch) -> bool {
         if batch.rows.is_empty() && batch.events.is_empty() {
@@ -225,7 +248,11 @@ impl Committer {
         }
         let mut patience = Duration::from_millis(20);
         loop {
-            match self.attempt(&batch) {
+            let attempted = self.attempt(&batch);
+            if std::mem::take(&mut self.has_moved) {
+                say(&format!("ledger {}: the file is not there any more; a new one is made", self.ledger.target), true);
+            }
+            match attempted {
                 Ok(new) => {
                     let health = &self.ledger.health;
                     health.count(Counted::Batches, 1);
@@ -292,6 +319,10 @@ impl Committer {
         } else {
             &mut self.store
         };
+        if place.as_ref().is_some_and(|store| !store.is_current()) {
+            *place = None;
+            self.has_moved = true;
+        }
         let store = match place {
             Some(store) => store,
             None => place.insert(store::connect(&ledger.target, ledger.care())?),

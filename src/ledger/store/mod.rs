@@ -60,6 +60,14 @@ pub(crate) trait Store: Send {
     /// Its way of speaking.
     fn dialect(&self) -> Dialect;
 
+    /// Whether what it writes to is still where it was opened.
+    fn is_current(&self) -> bool {
+        true
+    }
+
+    /// Leaves the database as somebody finds it best who copies it, if nobody else uses it.
+    fn tidy(&mut self) {}
+
     /// Runs one statement; how many rows it changed.
     fn run(&mut self, sql: &str) -> Result<u64>;
 

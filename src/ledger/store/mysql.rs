@@ -36,7 +36,7 @@ impl From<mysql::Error> for Error {
         let kind = match said.code {
             1062 => Kind::Duplicate,
             1205 | 1213 => Kind::Busy,
-            1040 | 1053 | 1077..=1080 | 1152..=1161 | 1317 | 1927 | 3024 => Kind::Unavailable,
+            1040 | 1053 | 1203 | 1077..=1080 | 1152..=1161 | 1317 | 1927 | 3024 => Kind::Unavailable,
             _ if said.state.starts_with("22") => Kind::Unfit,
             1264 | 1366 | 1406 => Kind::Unfit,
             1034 | 1035 | 1194 | 1195 => Kind::Corrupt,

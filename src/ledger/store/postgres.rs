@@ -40,7 +40,7 @@ impl From<postgres::Error> for Error {
         } else {
             match code.code().get(..2) {
                 Some("22") => Kind::Unfit,
-                Some("08" | "57") => Kind::Unavailable,
+                Some("08" | "53" | "57") => Kind::Unavailable,
                 Some("XX") => Kind::Corrupt,
                 _ => Kind::Refused,
             }

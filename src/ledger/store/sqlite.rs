@@ -1,6 +1,7 @@
 //! SQLite: one file in WAL mode, which many processes may use at once.
 
 use std::collections::HashSet;
+use std::path::{Path, PathBuf};
 
 use rusqlite::types::{ToSqlOutput, Value, ValueRef};
 use rusqlite::{Connection, ErrorCode, params_from_iter};
@@ -17,6 +18,8 @@ use crate::unit::Unit;
 /// A connection to a file.
 pub(super) struct Sqlite {
     connection: Connection,
+    path: PathBuf,
+    file: Option<(u64, u64)>,
     /// Sets of labels that are known to be in the file.
     known: HashSet<i64>,
 }
@@ -32,6 +35,17 @@ impl From<rusqlite::Error> for Error {
         };
         Self::new(kind, error.to_string())
     }
+}
+
+/// Which file that is, where the system tells.
+fn file_at(path: &Path) -> Option<(u64, u64)> {
+    #[cfg(unix)]
+    return std::fs::metadata(path).ok().map(|file| {
+        use std::os::unix::fs::MetadataExt;
+        (file.dev(), file.ino())
+    });
+    #[cfg(not(unix))]
+    return path.exists().then_some((0, 0));
 }
 
 impl Sqlite {
@@ -50,7 +64,7 @@ impl Sqlite {
         ] {
             connection.prepare(&format!("PRAGMA {pragma}"))?.query([])?.next()?;
         }
-        Ok(Self { connection, known: HashSet::new() })
+        Ok(Self { connection, path: path.into(), file: file_at(Path::new(path)), known: HashSet::new() })
     }
 
     fn write_all(&mut self, batch: &Batch) -> Result<(usize, Vec<i64>)> {
@@ -160,6 +174,15 @@ fn whole(number: u64) -> i64 {
 impl Store for Sqlite {
     fn dialect(&self) -> Dialect {
         Dialect(Engine::Sqlite)
+    }
+
+    fn is_current(&self) -> bool {
+        self.file == file_at(&self.path)
+    }
+
+    fn tidy(&mut self) {
+        let _ = self.connection.busy_timeout(std::time::Duration::ZERO);
+        let _ = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
     }
 
     fn run(&mut self, sql: &str) -> Result<u64> {
