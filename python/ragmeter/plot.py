@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ragmeter.quantity import moment
+from ragmeter.table import visible
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,7 +46,7 @@ def _series(rows: Sequence[dict[str, Any]], by: Sequence[str]) -> tuple[list[int
     place = {at: index for index, at in enumerate(times)}
     found: dict[str, list[int]] = {}
     for row in rows:
-        name = " · ".join(row[key] or "–" for key in by) or "all"
+        name = visible(" · ".join(row[key] or "–" for key in by) or "all")
         tokens = (row["usage"].get("input_tokens") or 0) + (row["usage"].get("output_tokens") or 0)
         found.setdefault(name, [0] * len(times))[place[row["at"]]] += tokens
     ordered = dict(sorted(found.items(), key=lambda item: -sum(item[1])))

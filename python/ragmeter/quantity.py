@@ -11,6 +11,8 @@ HOUR = 3_600_000_000
 """Microseconds."""
 DAY = 24 * HOUR
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_MICROSECOND = timedelta(microseconds=1)
+_LAST = (datetime.max.replace(tzinfo=timezone.utc) - _EPOCH) // _MICROSECOND
 
 
 def dollars(picodollars: int | None) -> Decimal | None:
@@ -28,20 +30,22 @@ def micros(when: datetime | timedelta | int | str | None) -> int | None:
 
     Args:
         when: A time, an age (`timedelta(days=7)` is a week ago), microseconds, or text: `7d`, `12h`, `30m`,
-            `2026-11-22`, `2026-11-22T05:00:00Z`. Without a zone it is UTC.
+            `2026-11-22`, `2026-11-22T05:00:00Z`. Without a zone it is UTC; what is before 1970 is 1970.
 
     Raises:
         ValueError: The text is neither an age nor a time.
     """
-    if when is None or isinstance(when, int):
-        return when
+    if when is None:
+        return None
     if isinstance(when, str):
         when = _time(when)
     if isinstance(when, timedelta):
-        when = datetime.now(timezone.utc) - when
-    if when.tzinfo is None:
-        when = when.replace(tzinfo=timezone.utc)
-    return (when - _EPOCH) // timedelta(microseconds=1)
+        at = (datetime.now(timezone.utc) - _EPOCH - when) // _MICROSECOND
+    elif isinstance(when, datetime):
+        at = ((when if when.tzinfo is not None else when.replace(tzinfo=timezone.utc)) - _EPOCH) // _MICROSECOND
+    else:
+        at = when
+    return min(max(at, 0), _LAST)
 
 
 def moment(at: int) -> datetime:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["add_arguments", "add_url", "complain", "run"]
 
 _BAR = 24
+_SUMMED = ("calls", "estimated_calls", "unknown_calls", "cache_hits", "saved_tokens")
 
 
 def add_url(parser: argparse.ArgumentParser) -> None:
@@ -139,8 +140,9 @@ def _page(rows: Sequence[dict[str, Any]], by: Sequence[str], limit: int) -> str:
         return "no calls"
     timed, priced = "at" in rows[0], "cost" in rows[0]
     said = any(row["reported_cost"] is not None for row in rows)
-    head = [*(["time"] if timed else []), *by, "calls", "input", "cached", "output", "reasoning"]
     spared = any(row["cache_hits"] for row in rows)
+    doubtful = [kind for kind in ("estimated", "unknown") if any(row[f"{kind}_calls"] for row in rows)]
+    head = [*(["time"] if timed else []), *by, "calls", *doubtful, "input", "cached", "output", "reasoning"]
     head += [
         *(["cost $"] if priced else []),
         *(["provider's $"] if said else []),
@@ -157,7 +159,8 @@ def _page(rows: Sequence[dict[str, Any]], by: Sequence[str], limit: int) -> str:
         )
         cells: list[str | int] = [_time(row["at"])[:16].replace("T", " ")] if timed and name is None else []
         cells += [name or "", *([""] * (len(by) + timed - 1))] if name is not None else [row[key] or "–" for key in by]
-        cells += [row["calls"], *(count if count is not None else "–" for count in counts)]
+        cells += [row["calls"], *(row[f"{kind}_calls"] for kind in doubtful)]
+        cells += [*(count if count is not None else "–" for count in counts)]
         cells += [_money(row["cost"])] if priced else []
         cells += [_money(row["reported_cost"])] if said else []
         cells += [row["saved_tokens"]] if spared else []
@@ -178,7 +181,7 @@ def _whole(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     costs = [row.get("cost") for row in rows]
     said = [row["reported_cost"] for row in rows if row["reported_cost"] is not None]
     return {
-        **{name: sum(row[name] for row in rows) for name in ("calls", "cache_hits", "saved_tokens")},
+        **{name: sum(row[name] for row in rows) for name in _SUMMED},
         "usage": usage,
         "cost": None if None in costs else sum((cost for cost in costs if cost is not None), Decimal(0)),
         "reported_cost": sum(said, Decimal(0)) if said else None,

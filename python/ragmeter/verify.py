@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from ragmeter.ledger import LedgerError
 from ragmeter.quantity import moment
 from ragmeter.report import add_url, complain, open_ledger
+from ragmeter.table import visible
 
 if TYPE_CHECKING:
     import argparse
@@ -38,7 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _line(difference: dict[str, Any]) -> str:
     at = moment(difference["hour"])
-    labels = " ".join(f"{name}={text}" for name, text in difference["labels"].items())
+    labels = visible(" ".join(f"{name}={text}" for name, text in difference["labels"].items()))
 
     def says(sums: dict[str, Any]) -> str:
         usage = sums["usage"]

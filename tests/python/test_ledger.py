@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from ragmeter import Ledger, LedgerError, Usage
 from ragmeter.cli import main
 from ragmeter.ledger import micros
 from ragmeter.prices import Prices
+from ragmeter.table import table
 
 NOW = int(time.time() * 1e6)
 
@@ -70,7 +72,20 @@ def test_a_label_that_speaks_sql_is_a_label(ledger):
     assert ledger.verify()[1] == []
 
 
-def test_unknown_stays_unknown_in_every_sum(ledger):
+def test_texts_of_any_kind_are_kept_as_far_as_every_database_can(ledger):
+    texts = ["x" * 5000, "ü" * 1000, "a\0b" * 1000, "\x1b[31m", "line\nbreak", "租户"]
+    for text in texts:
+        ragmeter.record(Usage(input_tokens=2**64 - 1, response_id=f"\0{text}"), tenant=text)
+    assert ledger.flush(20)
+    assert ledger.health()["set_aside"] == 0
+    for text in texts:
+        assert [row["calls"] for row in ledger.usage(where={"tenant": text})] == [1]
+        assert len(list(ledger.calls(where={"tenant": text}))) == 1
+    assert ledger.usage()[0]["usage"]["input_tokens"] == len(texts) * 10**12
+    assert ledger.verify()[1] == []
+
+
+def test_unknown_stays_unknown_in_every_sum(ledger, capsys):
     put(
         ledger,
         ({"model": "a"}, {"origin": "unknown"}),
@@ -84,6 +99,8 @@ def test_unknown_stays_unknown_in_every_sum(ledger):
     assert "output_tokens" not in rows["b"]["usage"]
     assert rows["c"]["usage"]["origin"] == "mixed"
     assert (rows["a"]["unknown_calls"], rows["b"]["unknown_calls"], rows["c"]["calls"]) == (1, 0, 2)
+    assert main(["report", "--ledger", ledger.url]) == 0
+    assert capsys.readouterr().out.split()[:4] == ["model", "calls", "unknown", "input"]
 
 
 def test_one_call_that_several_share_is_one_call_and_adds_up(ledger):
@@ -205,12 +222,12 @@ def test_what_a_cache_spared_stands_beside_the_calls(ledger, capsys):
 def test_a_ledger_of_an_older_ragmeter_is_brought_up_to_date(database, tmp_path, tamper):
     with Ledger.open(database, journal=tmp_path / "journal") as ledger:
         put(ledger, ({"model": "m"}, {"input_tokens": 3}))
-    for table in ("calls", "hours", "days", "details"):
+    for name in ("calls", "hours", "days", "details"):
         for column in ("cache_hits", "saved_tokens"):
             # MySQL may have been killed between two columns.
-            if database.startswith("mysql") and table == "calls":
+            if database.startswith("mysql") and name == "calls":
                 continue
-            tamper(database, f"ALTER TABLE ragmeter_{table} DROP COLUMN {column}")
+            tamper(database, f"ALTER TABLE ragmeter_{name} DROP COLUMN {column}")
     tamper(database, "DELETE FROM ragmeter_schema WHERE version > 1")
     with Ledger.open(database, journal=tmp_path / "journal") as ledger:
         ragmeter._native.record_cache_hit(15)
@@ -350,12 +367,37 @@ def test_a_file_that_must_not_be_written_is_a_clear_error(tmp_path):
     assert done.stdout == "False 1\n", done.stderr
 
 
+def test_calls_reach_the_database_though_no_journal_can_be_written(tmp_path, caplog):
+    (tmp_path / "file").touch()
+    with Ledger.open(f"sqlite:{tmp_path}/ledger.db", durability="journal", journal=tmp_path / "file" / "j") as ledger:
+        ragmeter.record_tokens(3, 4, "m")
+        ledger.send("webhook", "a", "query", "{}")
+        assert ledger.flush(20)
+        assert ledger.usage()[0]["usage"]["total_tokens"] == 7
+        assert len(ledger.letters("waiting")) == 1
+        assert ledger.health()["exposed"] > 0
+    assert "RAGMETER_JOURNAL names another folder" in caplog.text
+
+
+def test_a_file_that_somebody_removes_is_made_anew(tmp_path, caplog):
+    with Ledger.open(f"sqlite:{tmp_path}/ledger.db") as ledger:
+        ragmeter.record_tokens(1, 0, "before")
+        assert ledger.flush(20)
+        (tmp_path / "ledger.db").unlink()
+        ragmeter.record_tokens(2, 0, "after")
+        assert ledger.flush(20)
+        assert [row["model"] for row in ledger.usage(by=["model"])] == ["after"]
+    assert "is not there any more" in caplog.text
+
+
 def test_the_environment_names_the_ledger(tmp_path):
     url = f"sqlite:{tmp_path}/ledger.db"
     code = "import ragmeter\nragmeter.record_tokens(3, 4, 'm')\n"
     subprocess.run([sys.executable, "-c", code], env={**os.environ, "RAGMETER_LEDGER": url}, check=True)
-    assert Ledger.open(url, attach=False).usage()[0]["usage"]["total_tokens"] == 7
     assert list((tmp_path / "ledger.db-spool").glob("*")) == []
+    shutil.copy(tmp_path / "ledger.db", tmp_path / "copy.db")  # and not what SQLite keeps beside it
+    for name in ("ledger", "copy"):
+        assert Ledger.open(f"sqlite:{tmp_path}/{name}.db", attach=False).usage()[0]["usage"]["total_tokens"] == 7
 
 
 def test_a_host_that_is_told_to_end_flushes(tmp_path):
@@ -412,6 +454,11 @@ def test_a_report_is_a_table_json_csv_or_a_picture(tmp_path, capsys):
     assert main([*report, "--plot", str(tmp_path / "a.gif")]) == 2
 
 
+def test_a_table_stands_straight_whatever_a_label_holds():
+    page = table(["tenant", "calls"], [["租户\x1b[2J", 1], ["a\nb", 22]])
+    assert page.splitlines() == ["tenant    calls", "────────  ─────", "租户�[2J      1", "a�b          22"]
+
+
 def test_a_report_of_nothing_says_so(tmp_path, capsys, monkeypatch):
     monkeypatch.delenv("RAGMETER_LEDGER", raising=False)
     assert main(["report"]) == 2
@@ -430,6 +477,8 @@ def test_a_time_is_utc_unless_it_says_otherwise():
     assert micros("2026-11-22") == micros("2026-11-22T00:00:00Z") == micros("2026-11-22T02:00:00+02:00")
     with pytest.raises(ValueError, match="a time is an age"):
         micros("yesterday")
+    assert micros("1960-01-01") == micros("99999d") == micros(timedelta(days=10**6)) == micros(-1) == 0
+    assert micros(timedelta(days=-(10**7))) == micros(2**70) == micros("9999-12-31T23:59:59.999999")
 
 
 async def test_aflush_waits_without_blocking_the_loop(tmp_path):
