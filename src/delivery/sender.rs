@@ -158,7 +158,6 @@ impl Sender {
         let (begin, hold) = (Instant::now(), CLAIM.max(self.patience.timeout.saturating_add(MARGIN).saturating_mul(2)));
         let until = now().saturating_add(micros(hold)).min(u64::MAX >> 1);
         let (letters, due) = self.ledger.use_kept(kept, |store| {
-            outbox::forget(store)?;
             let letters = outbox::claim(store, &to.name, HANDFUL, until)?;
             let due = if letters.is_empty() { outbox::next_due(store, &to.name)? } else { None };
             Ok((letters, due))
@@ -192,6 +191,7 @@ impl Sender {
             // Once more, with a new connection: what the receiver has is not to be sent again.
             note().or_else(|_| note())?;
         }
+        self.ledger.use_kept(kept, outbox::forget)?;
         Ok(found)
     }
 
