@@ -2,8 +2,9 @@
 
     python benches/tokens.py [--texts FOLDER] [--quick]
 
-FOLDER holds NAME.txt for each kind of text; without it there are only English and code from the standard library, and
-what is generated. Numbers are the best of some rounds; read the ratios. `make bench` brings the peers.
+FOLDER holds NAME.txt for each kind of text, best some megabytes; without it there are only English and code from the
+standard library, and what is generated. Numbers are the best of some rounds; read the ratios. `make bench`
+brings the peers.
 """
 
 import argparse
@@ -11,9 +12,11 @@ import base64
 import gc
 import hashlib
 import importlib.metadata
+import json
 import os
 import platform
 import random
+import re
 import statistics
 import subprocess
 import sys
@@ -30,6 +33,7 @@ import parity
 from ragmeter.tokens import count_tokens_batch, get_encoding
 
 CHUNK = 4096
+DOCSTRING = re.compile(r'"""(.*?)"""', re.DOTALL)
 ROUNDS = 5
 
 
@@ -74,15 +78,32 @@ def natural(folder: Path | None) -> dict[str, str]:
         return {path.stem: path.read_text(encoding="utf-8", errors="replace") for path in sorted(folder.glob("*.txt"))}
     from pydoc_data.topics import topics
 
-    code = [path.read_text(errors="replace") for path in sorted(Path(sysconfig.get_path("stdlib")).glob("*.py"))]
-    return {"english": "\n".join(topics.values()), "code": "".join(code)}
+    files = sorted(Path(sysconfig.get_path("stdlib")).rglob("*.py"))
+    code = [path.read_text(errors="replace") for path in files if not {"test", "site-packages"} & set(path.parts)]
+    prose = [*topics.values(), *(found.group(1) for text in code for found in DOCSTRING.finditer(text))]
+    return {"english": "\n".join(dict.fromkeys(prose)), "code": "".join(code)[:8_000_000]}
 
 
 def generated() -> dict[str, str]:
     pick = random.Random(5)
     letters = "abcdefghijklmnopqrstuvwxyz"
-    words = ("".join(pick.choices(letters, k=pick.randint(2, 10))) for _ in range(150_000))
-    return {"random words": " ".join(words), "base64": base64.b64encode(pick.randbytes(750_000)).decode()}
+    words = ["".join(pick.choices(letters, k=pick.randint(2, 10))) for _ in range(150_000)]
+    records = (
+        {
+            "id": f"{pick.getrandbits(64):016x}",
+            "created": pick.randrange(10**9, 2 * 10**9),
+            "model": pick.choice(["gpt-4o", "text-embedding-3-small", "o3-mini"]),
+            "usage": {"prompt_tokens": pick.randrange(9000), "completion_tokens": pick.randrange(900)},
+            "tags": pick.choices(["chunk", "entity", "relation", "summary", "query"], k=3),
+            "score": pick.random(),
+        }
+        for _ in range(15_000)
+    )
+    return {
+        "records in JSON": "\n".join(map(json.dumps, records)),
+        "random words": " ".join(words),
+        "base64": base64.b64encode(pick.randbytes(750_000)).decode(),
+    }
 
 
 def cut(text: str, size: int, number: int) -> list[str]:
@@ -168,7 +189,10 @@ def limits(encoding: str, prose: str, oracle, rounds: int) -> None:
 
 
 def batch(encoding: str, prose: str, counters, rounds: int) -> None:
-    chunks = cut(prose, 1000, 10_000)
+    data = prose.encode()
+    # All different; where there is less prose than that they overlap.
+    starts = range(0, len(data) - 1000, len(data) // 10_500)[:10_000]
+    chunks = [data[at : at + 1000].decode(errors="ignore") for at in starts]
     alone = timed(lambda: get_encoding(encoding).count_batch(chunks, threads=1), rounds)
     parallel = timed(lambda: count_tokens_batch(chunks, encoding=encoding), rounds)
     loop = timed(lambda: [counters["ragmeter"](chunk) for chunk in chunks], rounds)

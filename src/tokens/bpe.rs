@@ -1,213 +1,295 @@
-//! Byte-pair encoding of a piece that is no token itself.
+//! Byte-pair encoding of pieces that are no tokens themselves, several at a time.
 
-#![allow(clippy::indexing_slicing)] // indices stay below the number of symbols, which the caller bounds
+#![allow(clippy::indexing_slicing)] // places are masked with the number of places, the rest is bounded by the caller
 
 use super::class;
 use super::long;
-use super::merging::Merging;
+use super::merging::{ID, Merging, Question};
 use super::vocab::{NONE, Vocab};
 
-/// Parts up to this many bytes are merged step by step, longer ones by the linear search of [`long`].
-const SHORT: usize = 64;
-/// Most parts are not longer than this.
-const TINY: usize = 16;
-/// Nor words of scripts with two bytes a letter than this.
-const MIDDLE: usize = 32;
+/// Room for the symbols of a part, and for one at each end that merges with nothing.
+const PLACES: usize = 64;
+/// Parts of more symbols are left to the linear search of [`long`].
+const LONGEST: usize = PLACES - 2;
+/// Places that are compared at once.
+const ROW: usize = 16;
 /// A rank with the place it stands at, so that the smallest number is the next merge.
 const PLACE_BITS: u32 = 6;
-/// No rank.
-const NEVER: i32 = i32::MAX;
+/// This and more is no rank.
+const NEVER: u32 = ID << PLACE_BITS;
+/// Parts that merge at the same time.
+const LANES: usize = 32;
 
-/// Merges asked for lately, so that the same words do not fetch them from the large table again.
-pub(super) struct Memo(Box<[u64]>);
-
-const MEMO: usize = 1 << 15;
-
-impl Memo {
-    pub(super) fn new() -> Self {
-        Self(vec![u64::MAX; MEMO].into_boxed_slice())
-    }
-
-    /// [`Merging::merge`], remembered.
-    #[inline]
-    fn merge(&mut self, merging: &Merging, left: u32, right: u32) -> u32 {
-        let pair = u64::from(left) << 21 | u64::from(right);
-        let place = (pair.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40) as usize & (MEMO - 1);
-        let entry = self.0[place];
-        let merged = if entry >> 22 == pair {
-            (entry & 0x3F_FFFF) as u32
-        } else {
-            let merged = merging.merge(left, right) & 0x3F_FFFF;
-            self.0[place] = pair << 22 | u64::from(merged);
-            merged
-        };
-        if merged == 0x3F_FFFF { NONE } else { merged }
-    }
-}
-
-/// The tokens of up to `N` bytes while they merge. A symbol stands at the place of its first byte.
-struct Symbols<const N: usize> {
-    ids: [u32; N],
-    /// What the symbol at a place merges into with the next one, above its place; `NEVER` if nothing.
-    merges: [i32; N],
+/// The symbols of one part while they merge, from place 1 on.
+#[derive(Clone, Copy)]
+struct Lane {
+    ids: [u32; PLACES],
+    /// What the symbol at a place merges into with the next one, above its place. The bits of positive floats are ordered
+    /// as the floats are, and of those every processor finds the smallest of four at once.
+    ranks: [f32; PLACES],
     /// The places of symbols.
     live: u64,
-    len: usize,
+    rows: usize,
+    count: u32,
 }
 
-impl<const N: usize> Symbols<N> {
-    /// The tokens of `part`. `whole` if no token may span a part of a character and something outside of it: then
-    /// characters that are tokens need not be merged from their bytes.
+impl Lane {
+    const EMPTY: Self = Self { ids: [ID; PLACES], ranks: [f32::from_bits(NEVER); PLACES], live: 0, rows: 0, count: 0 };
+
+    /// Starts with the symbols of `part`, of at most `LONGEST` bytes or characters. `whole` if no token may span a part of
+    /// a character and something outside of it: then characters that are tokens need not be merged from their bytes.
     #[inline]
-    fn of(vocab: &Vocab, memo: &mut Memo, part: &[u8], whole: bool) -> Self {
-        let len = part.len().min(N);
-        let (live, merging) = (u64::MAX >> (SHORT - len), vocab.merging());
-        let mut symbols = Self { ids: [0; N], merges: [NEVER; N], live, len };
-        if whole {
-            symbols.start_with_characters(vocab, memo, part);
-        } else {
-            symbols.start_with_bytes(vocab, part);
+    fn start(&mut self, vocab: &Vocab, part: &[u8], whole: bool) {
+        let symbols = if whole { self.characters(vocab, part) } else { self.bytes(vocab, part) };
+        self.ids[(symbols + 1) & (PLACES - 1)] = ID;
+        self.live = u64::MAX >> ((PLACES - 2 - symbols) & (PLACES - 1));
+        self.count = symbols as u32;
+    }
+
+    #[inline]
+    fn clear(&mut self, symbols: usize) {
+        self.rows = symbols.saturating_sub(1) / ROW + 1;
+        let (rows, _) = self.ranks.as_chunks_mut::<ROW>();
+        for row in rows.iter_mut().take(self.rows) {
+            *row = [f32::from_bits(NEVER); ROW];
         }
-        if whole {
-            symbols.merge(|left, right| memo.merge(merging, left, right));
-        } else {
-            symbols.merge(|left, right| merging.merge(left, right));
+    }
+
+    #[inline]
+    fn bytes(&mut self, vocab: &Vocab, part: &[u8]) -> usize {
+        let symbols = part.len().min(LONGEST);
+        let merging = vocab.merging();
+        self.clear(symbols);
+        for (id, &byte) in self.ids[1..].iter_mut().zip(part) {
+            *id = vocab.byte(byte);
+        }
+        for (place, (rank, pair)) in self.ranks[1..].iter_mut().zip(part.windows(2)).enumerate() {
+            *rank = to_rank(merging.byte_pair(pair[0], pair[1]), place + 1);
         }
         symbols
     }
 
     #[inline]
-    fn start_with_bytes(&mut self, vocab: &Vocab, part: &[u8]) {
+    fn characters(&mut self, vocab: &Vocab, part: &[u8]) -> usize {
         let merging = vocab.merging();
-        for (id, &byte) in self.ids.iter_mut().zip(part) {
-            *id = vocab.byte(byte);
-        }
-        for (at, (merge, pair)) in self.merges.iter_mut().zip(part.windows(2)).enumerate() {
-            *merge = rank(merging.byte_pair(pair[0], pair[1]), at);
-        }
-    }
-
-    #[inline]
-    fn start_with_characters(&mut self, vocab: &Vocab, memo: &mut Memo, part: &[u8]) {
-        let (merging, mut at) = (vocab.merging(), 0);
-        while at < self.len {
+        let (mut at, mut symbols) = (0, 0);
+        while at < part.len() {
             let (code, width) = if part[at] < 0x80 { (u32::from(part[at]), 1) } else { class::decode(part, at) };
             let id = merging.character(code);
-            if id != NONE && at + width <= self.len {
-                self.ids[at] = id;
-                self.live &= !(((1 << width) - 2) << at);
+            if id != NONE && at + width <= part.len() {
+                symbols += 1;
+                self.ids[symbols & (PLACES - 1)] = id;
                 at += width;
             } else {
-                self.ids[at] = vocab.byte(part[at]);
-                at += 1;
-                while at < self.len && part[at] & 0xC0 == 0x80 {
-                    self.ids[at] = vocab.byte(part[at]);
+                loop {
+                    symbols += 1;
+                    self.ids[symbols & (PLACES - 1)] = vocab.byte(part[at]);
                     at += 1;
+                    if at >= part.len() || part[at] & 0xC0 != 0x80 {
+                        break;
+                    }
                 }
             }
         }
-        let (mut left, mut rest) = (0, self.live & !1);
-        while rest != 0 {
-            let right = rest.trailing_zeros() as usize;
-            rest &= rest - 1;
-            self.merges[left] = rank(memo.merge(merging, self.ids[left], self.ids[right]), left);
-            left = right;
+        let symbols = symbols.min(LONGEST);
+        self.clear(symbols);
+        for place in 1..symbols {
+            let pair = merging.ask(self.ids[place & (PLACES - 1)], self.ids[(place + 1) & (PLACES - 1)]);
+            self.ranks[place & (PLACES - 1)] = to_rank(pair.answer(merging), place);
         }
+        symbols
     }
 
-    /// Merges all that merges, lowest rank first, of equal ranks the left one.
+    /// Merges the two symbols with the lowest rank, of equal ranks the left ones; asks for the ranks of the new symbol.
     #[inline]
-    fn merge(&mut self, mut merged: impl FnMut(u32, u32) -> u32) {
-        loop {
-            let (rows, _) = self.merges.as_chunks::<TINY>();
-            let rows = rows.iter().take(if N == TINY { 1 } else { self.len.div_ceil(TINY) });
-            let best = rows.fold([NEVER; 4], |best, row| {
-                let (fours, _) = row.as_chunks::<4>();
-                fours.iter().fold(best, |best, four| std::array::from_fn(|i| best[i].min(four[i])))
-            });
-            let best = best[0].min(best[1]).min(best[2].min(best[3]));
-            if best == NEVER {
-                return;
-            }
-            let (at, id) = ((best & ((1 << PLACE_BITS) - 1)) as usize & (N - 1), (best >> PLACE_BITS) as u32);
-            let behind = self.live & (u64::MAX - 1) << at;
-            let gone = behind.trailing_zeros() as usize & (N - 1);
-            self.live &= !(1 << gone);
-            self.merges[gone] = NEVER;
-            self.ids[at] = id;
-            let behind = behind & behind.wrapping_sub(1);
-            self.merges[at] = if behind == 0 {
-                NEVER
-            } else {
-                rank(merged(id, self.ids[behind.trailing_zeros() as usize & (N - 1)]), at)
-            };
-            let before = self.live & ((1 << at) - 1);
-            if before != 0 {
-                let before = ((SHORT - 1) - before.leading_zeros() as usize) & (N - 1);
-                self.merges[before] = rank(merged(self.ids[before], id), before);
-            }
+    fn merge(&mut self, merging: &Merging) -> Option<Step> {
+        let (rows, _) = self.ranks.as_chunks::<ROW>();
+        let mut best = smallest(&rows[0]);
+        for row in rows.iter().take(self.rows).skip(1) {
+            best = best.min(smallest(row));
         }
+        if best >= NEVER {
+            return None;
+        }
+        let (at, id) = (best as usize & (PLACES - 1), best >> PLACE_BITS);
+        let behind = self.live & (u64::MAX - 1) << at;
+        let gone = behind.trailing_zeros() as usize & (PLACES - 1);
+        let next = (behind & behind.wrapping_sub(1)).trailing_zeros() as usize & (PLACES - 1);
+        let before = (63 - (self.live & ((1 << at) - 1) | 1).leading_zeros() as usize) & (PLACES - 1);
+        self.live ^= 1 << gone;
+        self.count = self.count.wrapping_sub(1);
+        self.ids[at] = id;
+        self.ranks[gone] = f32::from_bits(NEVER);
+        let (right, left) = (merging.ask(id, self.ids[next]), merging.ask(self.ids[before], id));
+        Some(Step { at: at as u8, before: before as u8, right, left })
     }
 
-    fn count(&self) -> usize {
-        self.live.count_ones() as usize
+    /// Takes in the ranks of the new symbol.
+    #[inline]
+    fn settle(&mut self, merging: &Merging, step: &Step) {
+        let (at, before) = (usize::from(step.at), usize::from(step.before));
+        self.ranks[at & (PLACES - 1)] = to_rank(step.right.answer(merging), at);
+        self.ranks[before & (PLACES - 1)] = to_rank(step.left.answer(merging), before);
     }
 
     fn ids(&self) -> impl Iterator<Item = u32> {
-        (0..self.len).filter(|at| self.live >> at & 1 != 0).map(|at| self.ids[at])
+        (1..PLACES).filter(|at| self.live >> at & 1 != 0).map(|at| self.ids[at]).take(self.count as usize)
     }
 }
 
-#[inline]
-fn rank(merged: u32, at: usize) -> i32 {
-    if merged == NONE { NEVER } else { (merged << PLACE_BITS | at as u32) as i32 }
+/// A merge whose neighbours are still asked for.
+#[derive(Clone, Copy, Default)]
+struct Step {
+    at: u8,
+    before: u8,
+    right: Question,
+    left: Question,
 }
 
-/// How many tokens a piece that is no token itself has.
+/// The smallest of some ranks.
 #[inline]
-pub(super) fn count(vocab: &Vocab, memo: &mut Memo, piece: &[u8]) -> usize {
-    if let [first, second, third] = *piece {
+fn smallest(row: &[f32; ROW]) -> u32 {
+    let min = |a: f32, b: f32| if a < b { a } else { b };
+    let (fours, _) = row.as_chunks::<4>();
+    let best: [f32; 4] = std::array::from_fn(|i| min(min(fours[0][i], fours[1][i]), min(fours[2][i], fours[3][i])));
+    min(min(best[0], best[1]), min(best[2], best[3])).to_bits()
+}
+
+#[inline]
+fn to_rank(merged: u32, place: usize) -> f32 {
+    f32::from_bits(merged << PLACE_BITS | place as u32)
+}
+
+/// A part of a piece that is to be encoded.
+#[derive(Clone, Copy, Default)]
+struct Part {
+    start: usize,
+    end: usize,
+    /// No token may span a part of a character and something outside of it.
+    whole: bool,
+    /// Whose count it adds to.
+    owner: u16,
+}
+
+/// Parts wait for each other so that many merge at the same time: one alone would wait for memory at every step.
+pub(super) struct Merger {
+    parts: [Part; 64],
+    len: usize,
+    lanes: Box<[Lane]>,
+    steps: [Step; LANES],
+}
+
+impl Merger {
+    pub(super) fn new() -> Self {
+        Self {
+            parts: [Part::default(); 64],
+            len: 0,
+            lanes: vec![Lane::EMPTY; LANES].into_boxed_slice(),
+            steps: [Step::default(); LANES],
+        }
+    }
+
+    /// Adds the tokens of the piece `text[start..end]`, which is no token, to `counts[owner]` now or when all are counted.
+    #[inline]
+    pub(super) fn add(&mut self, vocab: &Vocab, text: &[u8], start: usize, end: usize, owner: u16, counts: &mut [u32]) {
+        let piece = &text[start..end];
+        if let [first, second, third] = *piece {
+            let merging = vocab.merging();
+            let none = merging.byte_pair(first, second) & merging.byte_pair(second, third) == ID;
+            counts[usize::from(owner)] += if none { 3 } else { 2 };
+            return;
+        }
+        if piece.is_ascii() {
+            self.add_part(vocab, text, Part { start, end, whole: false, owner }, counts);
+            return;
+        }
+        if piece.len() <= LONGEST {
+            let whole = vocab.joints().whole(piece);
+            self.add_part(vocab, text, Part { start, end, whole, owner }, counts);
+            return;
+        }
+        for (from, to, whole) in vocab.joints().parts(piece) {
+            let part = &piece[from..to];
+            if part.len() < piece.len() && vocab.find(part) != NONE {
+                counts[usize::from(owner)] += 1;
+            } else {
+                self.add_part(vocab, text, Part { start: start + from, end: start + to, whole, owner }, counts);
+            }
+        }
+    }
+
+    #[inline]
+    fn add_part(&mut self, vocab: &Vocab, text: &[u8], part: Part, counts: &mut [u32]) {
+        if part.end - part.start > LONGEST {
+            counts[usize::from(part.owner)] += long::count(vocab, &text[part.start..part.end]) as u32;
+            return;
+        }
+        if self.len == self.parts.len() {
+            self.run(vocab, text, counts);
+        }
+        self.parts[self.len] = part;
+        self.len += 1;
+    }
+
+    /// Counts the parts that wait.
+    pub(super) fn run(&mut self, vocab: &Vocab, text: &[u8], counts: &mut [u32]) {
+        if self.len == 0 {
+            return;
+        }
         let merging = vocab.merging();
-        return if merging.byte_pair(first, second) & merging.byte_pair(second, third) == NONE { 3 } else { 2 };
-    }
-    if piece.is_ascii() {
-        return count_part(vocab, memo, piece, false);
-    }
-    let mut total = 0;
-    for (start, end, whole) in vocab.joints().parts(piece) {
-        let part = &piece[start..end];
-        let token = part.len() < piece.len() && vocab.find(part) != NONE;
-        total += if token { 1 } else { count_part(vocab, memo, part, whole) };
-    }
-    total
-}
-
-#[inline]
-fn count_part(vocab: &Vocab, memo: &mut Memo, part: &[u8], whole: bool) -> usize {
-    if part.len() <= TINY {
-        Symbols::<TINY>::of(vocab, memo, part, whole).count()
-    } else if part.len() <= MIDDLE {
-        Symbols::<MIDDLE>::of(vocab, memo, part, whole).count()
-    } else if part.len() <= SHORT {
-        Symbols::<SHORT>::of(vocab, memo, part, whole).count()
-    } else {
-        long::count(vocab, part)
+        let mut parts = self.parts[..std::mem::take(&mut self.len)].iter();
+        let mut owners = [0_u16; LANES];
+        let mut active = [0_u8; LANES];
+        let mut len = 0;
+        for ((lane, owner), part) in self.lanes.iter_mut().zip(&mut owners).zip(&mut parts) {
+            lane.start(vocab, &text[part.start..part.end], part.whole);
+            *owner = part.owner;
+            active[len] = len as u8;
+            len += 1;
+        }
+        while len > 0 {
+            let mut at = 0;
+            while at < len {
+                let number = usize::from(active[at]) & (LANES - 1);
+                let lane = &mut self.lanes[number];
+                if let Some(step) = lane.merge(merging) {
+                    self.steps[at] = step;
+                    at += 1;
+                    continue;
+                }
+                counts[usize::from(owners[number])] += lane.count;
+                if let Some(part) = parts.next() {
+                    lane.start(vocab, &text[part.start..part.end], part.whole);
+                    owners[number] = part.owner;
+                } else {
+                    len -= 1;
+                    active.swap(at, len);
+                }
+            }
+            for (number, step) in active.iter().zip(&self.steps).take(len) {
+                self.lanes[usize::from(*number) & (LANES - 1)].settle(merging, step);
+            }
+        }
     }
 }
 
 /// Appends the tokens of a piece that is no token itself.
-pub(super) fn encode(vocab: &Vocab, memo: &mut Memo, piece: &[u8], ids: &mut Vec<u32>) {
+pub(super) fn encode(vocab: &Vocab, piece: &[u8], ids: &mut Vec<u32>) {
+    let merging = vocab.merging();
     for (start, end, whole) in vocab.joints().parts(piece) {
         let part = &piece[start..end];
         let id = if part.len() == piece.len() { NONE } else { vocab.find(part) };
         if id != NONE {
             ids.push(id);
-        } else if part.len() <= TINY {
-            ids.extend(Symbols::<TINY>::of(vocab, memo, part, whole).ids());
-        } else if part.len() <= SHORT {
-            ids.extend(Symbols::<SHORT>::of(vocab, memo, part, whole).ids());
-        } else {
+        } else if part.len() > LONGEST {
             long::encode(vocab, part, ids);
+        } else {
+            let mut lane = Lane::EMPTY;
+            lane.start(vocab, part, whole);
+            while let Some(step) = lane.merge(merging) {
+                lane.settle(merging, &step);
+            }
+            ids.extend(lane.ids());
         }
     }
 }

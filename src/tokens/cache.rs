@@ -4,13 +4,14 @@
 
 use std::sync::{Mutex, PoisonError, TryLockError};
 
-use super::bpe::Memo;
-use super::count::Batch;
-use super::key::Key;
+use super::bpe::Merger;
+use super::count::{Batch, Lists};
+use super::key::{self, Key, WIDEST, Wide};
 
 const HOT: usize = 1 << 16;
 const SETS: usize = 1 << 14;
-const LONG: usize = 1 << 12;
+const WIDE_SETS: usize = 1 << 13;
+const LONG: usize = 1 << 10;
 /// Longest piece in the cache of long ones.
 pub(super) const LONGEST: usize = 126;
 
@@ -19,7 +20,12 @@ pub(super) const LONGEST: usize = 126;
 #[repr(align(64))]
 struct Set([Key; 4]);
 
-/// A piece of 16 to 126 bytes, its length and its count.
+/// Two wide keys with their counts. One cache line.
+#[derive(Clone, Copy)]
+#[repr(align(64))]
+struct WideSet([Wide; 2]);
+
+/// A piece of 32 to 126 bytes, its length and its count.
 #[derive(Clone, Copy)]
 #[repr(align(64))]
 struct Long {
@@ -34,11 +40,14 @@ pub(super) struct Cache {
     hot: Box<[Key]>,
     /// Keys of more than one token.
     multi: Box<[Set]>,
+    /// Keys of 16 to 31 bytes, whatever they count.
+    wide: Box<[WideSet]>,
     long: Box<[Long]>,
-    /// Merges of the pieces that were not remembered.
-    pub(super) memo: Memo,
+    /// Pieces that were not remembered, while they merge.
+    pub(super) merger: Merger,
     /// Pieces on their way to be counted; here so that a call need not clear it.
     pub(super) batch: Batch,
+    pub(super) lists: Option<Box<Lists>>,
 }
 
 impl Cache {
@@ -46,9 +55,11 @@ impl Cache {
         Self {
             hot: vec![Key::NONE; HOT].into_boxed_slice(),
             multi: vec![Set([Key::NONE; 4]); SETS].into_boxed_slice(),
+            wide: vec![WideSet([Wide::NONE; 2]); WIDE_SETS].into_boxed_slice(),
             long: vec![Long { bytes: [0; LONGEST], len: 0, count: 0 }; LONG].into_boxed_slice(),
-            memo: Memo::new(),
+            merger: Merger::new(),
             batch: Batch::new(),
+            lists: None,
         }
     }
 
@@ -81,18 +92,39 @@ impl Cache {
         set[0] = key.with(count);
     }
 
-    /// The count of a piece of 16 to 126 bytes.
+    /// The count of a wide key, or 0.
     #[inline]
-    pub(super) fn long(&self, piece: &[u8], hash: u64) -> Option<u32> {
-        let entry = &self.long[(hash >> 32) as usize & (LONG - 1)];
-        (usize::from(entry.len) == piece.len() && entry.bytes.get(..piece.len()) == Some(piece))
-            .then_some(u32::from(entry.count))
+    pub(super) fn wide(&self, key: Wide, hash: u64) -> u32 {
+        let [first, second] = &self.wide[(hash >> 32) as usize & (WIDE_SETS - 1)].0;
+        first.count_of(key) | second.count_of(key)
     }
 
-    /// Remembers the count of a piece of 16 to 126 bytes.
+    /// Remembers the count of a wide key.
     #[inline]
-    pub(super) fn keep_long(&mut self, piece: &[u8], hash: u64, count: u32) {
-        let entry = &mut self.long[(hash >> 32) as usize & (LONG - 1)];
+    pub(super) fn keep_wide(&mut self, key: Wide, hash: u64, count: u32) {
+        if key.is_some() && count < 16 {
+            let set = &mut self.wide[(hash >> 32) as usize & (WIDE_SETS - 1)].0;
+            set[1] = set[0];
+            set[0] = key.with(count);
+        }
+    }
+
+    /// The count of a piece of 32 to 126 bytes, or 0.
+    pub(super) fn long(&self, piece: &[u8]) -> u32 {
+        if !(WIDEST + 1..=LONGEST).contains(&piece.len()) {
+            return 0;
+        }
+        let entry = &self.long[(key::hash_bytes(piece) >> 32) as usize & (LONG - 1)];
+        let same = usize::from(entry.len) == piece.len() && entry.bytes.get(..piece.len()) == Some(piece);
+        if same { u32::from(entry.count) } else { 0 }
+    }
+
+    /// Remembers the count of a piece of 32 to 126 bytes.
+    pub(super) fn keep_long(&mut self, piece: &[u8], count: u32) {
+        if !(WIDEST + 1..=LONGEST).contains(&piece.len()) {
+            return;
+        }
+        let entry = &mut self.long[(key::hash_bytes(piece) >> 32) as usize & (LONG - 1)];
         if let (Some(bytes), Ok(count)) = (entry.bytes.get_mut(..piece.len()), u8::try_from(count)) {
             bytes.copy_from_slice(piece);
             entry.count = count;

@@ -49,6 +49,20 @@ pub(super) static ASCII: [u8; 256] = {
     classes
 };
 
+/// Scripts that put spaces between words stand below this, but for Latin and Greek with rare accents.
+pub(super) const SPACED: usize = 0xE00;
+
+/// The class of each code point below [`SPACED`].
+pub(super) static SMALL: [u8; SPACED] = {
+    let mut classes = [0; SPACED];
+    let mut code = 0;
+    while code < SPACED {
+        classes[code] = TABLE[BLOCKS + TABLE[code >> 7] as usize * 128 + (code & 127)];
+        code += 1;
+    }
+    classes
+};
+
 /// The class of a code point.
 #[inline]
 pub(super) fn of(code: u32) -> u8 {

@@ -2,16 +2,15 @@
 
 #![allow(clippy::indexing_slicing)] // batch positions stay below the size of a batch
 
-use super::bpe;
 use super::cache::{self, Cache};
 use super::class::{self, END, LETTER, LOWER, MARK, OTHER, PLAIN, SPACE, UPPER};
-use super::key::{self, Key};
+use super::key::{self, Key, Wide};
 use super::mask::{self, BLOCK};
-use super::scan::{Grammar, Pattern};
+use super::scan::{self, Grammar, Pattern};
 use super::vocab::{NONE, Vocab};
 
-/// Pieces in a cache.batch.
-const BATCH: usize = 128;
+/// Pieces in a batch.
+const BATCH: usize = 512;
 
 /// Pieces that follow each other, and how many tokens each has.
 pub(super) struct Batch {
@@ -19,6 +18,18 @@ pub(super) struct Batch {
     bounds: [usize; BATCH + 1],
     counts: [u32; BATCH],
     len: usize,
+}
+
+/// Pieces of a batch that a step did not know; kept so that a call need not clear them.
+pub(super) struct Lists {
+    misses: [u16; BATCH],
+    wide: [u16; BATCH],
+}
+
+impl Default for Lists {
+    fn default() -> Self {
+        Self { misses: [0; BATCH], wide: [0; BATCH] }
+    }
 }
 
 impl Batch {
@@ -29,6 +40,11 @@ impl Batch {
     #[inline]
     fn key(&self, text: &[u8], i: usize) -> Key {
         Key::of(text, self.bounds[i], self.bounds[i + 1])
+    }
+
+    #[inline]
+    fn ends(&self, i: u16) -> (usize, usize) {
+        (self.bounds[usize::from(i)], self.bounds[usize::from(i) + 1])
     }
 
     /// The pieces with their counts.
@@ -94,6 +110,14 @@ pub(super) fn count<P: Pattern>(
                 continue;
             }
         }
+        if P::GRAMMAR != Grammar::R50k
+            && let Some(end) = scan::simple_word::<P>(text, at)
+            && end - at <= key::WIDEST
+        {
+            at = end;
+            push!(at);
+            continue;
+        }
         // Runs of letters without case are cut into parts while they are scanned.
         let (start, mut part, mut word) = (at, at, false);
         if P::GRAMMAR != Grammar::R50k {
@@ -148,7 +172,17 @@ fn character(text: &[u8], at: usize) -> (u8, u32, usize) {
         Some(&byte) if byte < 0x80 => (class::ASCII[usize::from(byte)], u32::from(byte), 1),
         Some(_) => {
             let (code, width) = class::decode(text, at);
-            (if (0x4E00..0xA000).contains(&code) { PLAIN } else { class::of(code) }, code, width)
+            (
+                if width == 2 {
+                    class::SMALL[code as usize & 0x7FF]
+                } else if (0x4E00..0xA000).contains(&code) {
+                    PLAIN
+                } else {
+                    class::of(code)
+                },
+                code,
+                width,
+            )
         }
         None => (END, 0, 0),
     }
@@ -177,26 +211,35 @@ fn pad(text: &[u8]) -> [u8; BLOCK] {
 /// processor waits for all of them at once.
 #[inline]
 fn look_up(vocab: &Vocab, text: &[u8], cache: &mut Cache) -> usize {
-    let mut misses = [0_u8; BATCH];
-    let (mut missing, mut total) = (0, 0);
+    let mut lists = cache.lists.take().unwrap_or_default();
+    let Lists { misses, wide } = &mut *lists;
+    let (mut missing, mut wider, mut total) = (0, 0, 0);
     let len = cache.batch.len.min(BATCH);
     for i in 0..len {
         let key = cache.batch.key(text, i);
         let count = cache.hot(key, key.hash());
         cache.batch.counts[i] = count;
         total += count as usize;
-        misses[missing & (BATCH - 1)] = i as u8;
+        misses[missing & (BATCH - 1)] = i as u16;
         missing += usize::from(count == 0);
+    }
+    for asked in 0..std::mem::take(&mut missing) {
+        let i = misses[asked];
+        let narrow = cache.batch.bounds[usize::from(i) + 1] - cache.batch.bounds[usize::from(i)] <= key::LONGEST;
+        misses[missing] = i;
+        missing += usize::from(narrow);
+        wide[wider] = i;
+        wider += usize::from(!narrow);
     }
     for asked in 0..std::mem::take(&mut missing) {
         let i = usize::from(misses[asked]);
         let key = cache.batch.key(text, i);
         let hash = key.hash();
-        let found = key.is_some() && vocab.has_key(key, hash);
+        let found = vocab.has_key(key, hash);
         cache.batch.counts[i] = u32::from(found);
         total += usize::from(found);
         cache.keep_hot(key, hash, u32::from(found));
-        misses[missing] = i as u8;
+        misses[missing] = i as u16;
         missing += usize::from(!found);
     }
     for asked in 0..std::mem::take(&mut missing) {
@@ -207,39 +250,77 @@ fn look_up(vocab: &Vocab, text: &[u8], cache: &mut Cache) -> usize {
         cache.batch.counts[i] = count;
         total += count as usize;
         cache.keep_hot(key, hash, count);
-        misses[missing] = i as u8;
+        misses[missing] = i as u16;
         missing += usize::from(count == 0);
     }
-    for &i in &misses[..missing] {
-        let i = usize::from(i);
-        let piece = &text[cache.batch.bounds[i]..cache.batch.bounds[i + 1]];
-        let count = count_piece(vocab, cache, piece);
-        cache.batch.counts[i] = count;
+    if wider != 0 {
+        total += look_up_wide(vocab, text, cache, &mut wide[..wider]);
+    }
+    if missing != 0 {
+        total += merge(vocab, text, cache, &misses[..missing]);
+    }
+    cache.lists = Some(lists);
+    total
+}
+
+/// Counts pieces of more than 15 bytes.
+fn look_up_wide(vocab: &Vocab, text: &[u8], cache: &mut Cache, misses: &mut [u16]) -> usize {
+    let (mut missing, mut total) = (0, 0);
+    for asked in 0..misses.len() {
+        let i = misses[asked];
+        let (start, end) = cache.batch.ends(i);
+        let key = Wide::of(text, start, end);
+        let count = cache.wide(key, key.hash());
+        cache.batch.counts[usize::from(i)] = count;
         total += count as usize;
+        misses[missing] = i;
+        missing += usize::from(count == 0);
+    }
+    for asked in 0..std::mem::take(&mut missing) {
+        let i = misses[asked];
+        let (start, end) = cache.batch.ends(i);
+        let piece = &text[start..end];
+        let known = if vocab.find_long(piece) == NONE { cache.long(piece) } else { 1 };
+        cache.batch.counts[usize::from(i)] = known;
+        total += known as usize;
+        if known != 0 {
+            let key = Wide::of(text, start, end);
+            cache.keep_wide(key, key.hash(), known);
+        } else {
+            misses[missing] = i;
+            missing += 1;
+        }
+    }
+    if missing != 0 {
+        total += merge(vocab, text, cache, &misses[..missing]);
     }
     total
 }
 
-/// Counts a piece that is neither a short token nor remembered.
-fn count_piece(vocab: &Vocab, cache: &mut Cache, piece: &[u8]) -> u32 {
-    let key = Key::of(piece, 0, piece.len());
-    if key.is_some() {
-        let hash = key.hash();
-        let count = bpe::count(vocab, &mut cache.memo, piece) as u32;
-        if !key.is_tiny() {
-            cache.keep_multi(key, hash, count);
+/// Counts pieces that are neither tokens nor remembered, and remembers them.
+fn merge(vocab: &Vocab, text: &[u8], cache: &mut Cache, pieces: &[u16]) -> usize {
+    for &i in pieces {
+        let (start, end) = cache.batch.ends(i);
+        cache.merger.add(vocab, text, start, end, i, &mut cache.batch.counts);
+    }
+    cache.merger.run(vocab, text, &mut cache.batch.counts);
+    let mut total = 0;
+    for &i in pieces {
+        let (start, end) = cache.batch.ends(i);
+        let count = cache.batch.counts[usize::from(i)];
+        total += count as usize;
+        let key = Key::of(text, start, end);
+        if key.is_some() {
+            let hash = key.hash();
+            if !key.is_tiny() {
+                cache.keep_multi(key, hash, count);
+            }
+            cache.keep_hot(key, hash, count);
+        } else {
+            let key = Wide::of(text, start, end);
+            cache.keep_wide(key, key.hash(), count);
+            cache.keep_long(&text[start..end], count);
         }
-        cache.keep_hot(key, hash, count);
-        return count;
     }
-    if piece.len() > cache::LONGEST {
-        return if vocab.find_long(piece) == NONE { bpe::count(vocab, &mut cache.memo, piece) as u32 } else { 1 };
-    }
-    let hash = key::hash_bytes(piece);
-    if let Some(count) = cache.long(piece, hash) {
-        return count;
-    }
-    let count = if vocab.find_long(piece) == NONE { bpe::count(vocab, &mut cache.memo, piece) as u32 } else { 1 };
-    cache.keep_long(piece, hash, count);
-    count
+    total
 }

@@ -69,6 +69,14 @@ impl Joints {
         self.pair(left, right) || self.broken(left_byte, right_byte)
     }
 
+    /// Whether every token inside the piece has whole characters only or lies in one.
+    #[inline]
+    pub(super) fn whole(&self, piece: &[u8]) -> bool {
+        piece
+            .windows(2)
+            .all(|pair| is_continuation(pair[1]) || pair[0] | pair[1] < 0x80 || !self.broken(pair[0], pair[1]))
+    }
+
     /// The parts of a piece: start, end, and whether every token inside has whole characters only or lies in one.
     pub(super) fn parts<'a>(&'a self, piece: &'a [u8]) -> impl Iterator<Item = (usize, usize, bool)> + 'a {
         let (mut at, mut start, mut last, mut whole) = (0, 0, 0, true);

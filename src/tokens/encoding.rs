@@ -6,7 +6,7 @@ use std::cell::Cell;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::bpe::{self, Memo};
+use super::bpe;
 use super::cache::Caches;
 use super::count::{self, Batch};
 use super::scan::{Cl100k, Grammar, Growing, O200k, Pattern, R50k};
@@ -167,7 +167,7 @@ impl Encoding {
                 for (start, stop, count) in batch.pieces() {
                     if before + count > limit {
                         let mut ids = Vec::new();
-                        self.encode_piece(&text.as_bytes()[start..stop], &mut Memo::new(), &mut ids);
+                        self.encode_piece(&text.as_bytes()[start..stop], &mut ids);
                         let kept = ids.iter().take(limit - before);
                         end = start + kept.map(|&id| self.vocab.width(id)).sum::<usize>();
                         return true;
@@ -190,20 +190,18 @@ impl Encoding {
 
     fn encode_into(&self, text: &str, ids: &mut Vec<u32>) {
         let bytes = text.as_bytes();
-        self.caches.with(|cache| {
-            let mut at = 0;
-            while at < bytes.len() {
-                let end = by_grammar!(self, P => P::piece(&bytes, at));
-                self.encode_piece(&bytes[at..end], &mut cache.memo, ids);
-                at = end;
-            }
-        });
+        let mut at = 0;
+        while at < bytes.len() {
+            let end = by_grammar!(self, P => P::piece(&bytes, at));
+            self.encode_piece(&bytes[at..end], ids);
+            at = end;
+        }
     }
 
     #[inline]
-    fn encode_piece(&self, piece: &[u8], memo: &mut Memo, ids: &mut Vec<u32>) {
+    fn encode_piece(&self, piece: &[u8], ids: &mut Vec<u32>) {
         match self.vocab.find(piece) {
-            NONE => bpe::encode(&self.vocab, memo, piece, ids),
+            NONE => bpe::encode(&self.vocab, piece, ids),
             id => ids.push(id),
         }
     }

@@ -2,6 +2,8 @@
 
 #![allow(clippy::indexing_slicing)] // the tables of masks are filled by constants
 
+use std::hint::select_unpredictable;
+
 /// Longest piece that is a key.
 pub(super) const LONGEST: usize = 15;
 /// Where the length stands in the high word.
@@ -102,13 +104,70 @@ impl Key {
     /// The count that stands above this key, or 0 above another.
     #[inline]
     pub(super) fn count_of(self, key: Self) -> u32 {
-        if (self.low ^ key.low) | (self.high ^ key.high) & MASK == 0 { (self.high >> COUNT) as u32 } else { 0 }
+        let same = (self.low ^ key.low) | (self.high ^ key.high) & MASK == 0;
+        select_unpredictable(same, (self.high >> COUNT) as u32, 0)
     }
 
     /// Spreads the key over 64 bits.
     #[inline]
     pub(super) fn hash(self) -> u64 {
         fold(self.low ^ 0x9E37_79B9_7F4A_7C15, self.high ^ 0xA076_1D64_78BD_642F)
+    }
+}
+
+/// Longest piece that is a wide key.
+pub(super) const WIDEST: usize = 31;
+
+/// A piece of 16 to 31 bytes; nothing at all for another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(align(32))]
+pub(super) struct Wide {
+    start: [u64; 2],
+    rest: Key,
+}
+
+impl Wide {
+    /// What no piece is: something behind the first 16 bytes, of no length.
+    pub(super) const NONE: Self = Self { start: [0; 2], rest: Key { low: 1, high: 0 } };
+
+    /// The key of `text[start..end]`.
+    #[inline]
+    pub(super) fn of(text: &[u8], start: usize, end: usize) -> Self {
+        let middle = start.saturating_add(16);
+        let Some((first, second)) = text.get(start..middle).and_then(<[u8]>::split_first_chunk::<8>) else {
+            return Self::NONE;
+        };
+        let Some(second) = second.first_chunk::<8>() else { return Self::NONE };
+        if end < middle || end - middle > LONGEST {
+            return Self::NONE;
+        }
+        Self { start: [u64::from_le_bytes(*first), u64::from_le_bytes(*second)], rest: Key::of(text, middle, end) }
+    }
+
+    /// Whether there is a piece.
+    #[inline]
+    pub(super) fn is_some(self) -> bool {
+        self != Self::NONE
+    }
+
+    /// The key with a count of at most 15 above it.
+    #[inline]
+    pub(super) fn with(self, count: u32) -> Self {
+        Self { start: self.start, rest: self.rest.with(count) }
+    }
+
+    /// The count that stands above this key, or 0 above another.
+    #[inline]
+    pub(super) fn count_of(self, key: Self) -> u32 {
+        let start = (self.start[0] ^ key.start[0]) | (self.start[1] ^ key.start[1]);
+        select_unpredictable(start == 0, self.rest.count_of(key.rest), 0)
+    }
+
+    /// Spreads the key over 64 bits.
+    #[inline]
+    pub(super) fn hash(self) -> u64 {
+        let start = fold(self.start[0] ^ 0x9E37_79B9_7F4A_7C15, self.start[1] ^ 0xA076_1D64_78BD_642F);
+        fold(start ^ self.rest.low, self.rest.high ^ 0xE703_7ED1_A0B4_28DB)
     }
 }
 

@@ -2,7 +2,8 @@
 
 #![allow(clippy::indexing_slicing)] // tables are sized for the ids and hashes that index them
 
-use super::key;
+use std::hint::select_unpredictable;
+
 use super::vocab::{NONE, Vocab};
 
 const LENGTHS: usize = 1 << 13;
@@ -24,12 +25,13 @@ impl Merging {
     #[cold]
     pub(super) fn new(vocab: &Vocab) -> Self {
         let mut merging = Self {
-            byte_pairs: vec![NONE; 1 << 16],
-            merges: Merges::with_capacity(vocab.len()),
+            byte_pairs: vec![ID; 1 << 16],
+            merges: Merges::new(&[]),
             characters: vec![NONE; 1 << 16],
             lengths: vec![0; LENGTHS],
             great_lengths: Vec::new(),
         };
+        let mut pairs = Vec::with_capacity(vocab.len());
         for id in 0..vocab.len() as u32 {
             let token = vocab.token(id).unwrap_or_default();
             if token.len() <= 3
@@ -43,7 +45,7 @@ impl Merging {
             }
             if token.len() >= 2 {
                 let (left, right) = vocab.parts(id);
-                merging.merges.insert(left, right, id);
+                pairs.push((left, right, id));
             }
             if token.len() >= 3 {
                 merging.lengths[length_place(token)] |= 1 << token.len().min(63);
@@ -52,6 +54,7 @@ impl Merging {
                 merging.great_lengths.push(token.len());
             }
         }
+        merging.merges = Merges::new(&pairs);
         merging.great_lengths.sort_unstable_by(|a, b| b.cmp(a));
         merging.great_lengths.dedup();
         merging
@@ -63,7 +66,7 @@ impl Merging {
         self.characters.get(code as usize).copied().unwrap_or(NONE)
     }
 
-    /// What two bytes merge into, or `NONE`.
+    /// What two bytes merge into, or `ID`.
     #[inline]
     pub(super) fn byte_pair(&self, left: u8, right: u8) -> u32 {
         self.byte_pairs[usize::from(left) << 8 | usize::from(right)]
@@ -72,7 +75,15 @@ impl Merging {
     /// What two tokens merge into, or `NONE`.
     #[inline]
     pub(super) fn merge(&self, left: u32, right: u32) -> u32 {
-        self.merges.get(left, right)
+        let merged = self.ask(left, right).answer(self);
+        if merged == ID { NONE } else { merged }
+    }
+
+    /// The same in two steps, so that other questions can be asked while the answer comes from memory.
+    #[inline]
+    pub(super) fn ask(&self, left: u32, right: u32) -> Question {
+        let key = key(left, right);
+        Question { key, place: self.merges.place_of(key) }
     }
 
     /// Which lengths tokens have that start with the first three of these bytes: a bit each, the last for 63 and more.
@@ -87,6 +98,22 @@ impl Merging {
     }
 }
 
+/// What do two tokens merge into?
+#[derive(Clone, Copy, Default)]
+pub(super) struct Question {
+    key: u64,
+    place: usize,
+}
+
+impl Question {
+    /// A token, or `ID`.
+    #[inline]
+    pub(super) fn answer(self, merging: &Merging) -> u32 {
+        let slots = &merging.merges.slots;
+        (slots[self.place & (slots.len() - 1)] ^ self.key).min(u64::from(ID)) as u32
+    }
+}
+
 /// Where the lengths of tokens that start with these three bytes stand.
 #[inline]
 fn length_place(bytes: &[u8]) -> usize {
@@ -95,65 +122,129 @@ fn length_place(bytes: &[u8]) -> usize {
     (start.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32) as usize & (LENGTHS - 1)
 }
 
-/// (left, right) → merged, open addressing. A slot is left, right and merged, 21 bits each: one place in memory answers.
-#[derive(Default)]
-struct Merges {
-    slots: Vec<u64>,
-    /// A bit for each hash, which answers most questions about pairs that do not merge.
-    seen: Vec<u64>,
-}
-
 /// Ids are below 2^21 - 1.
 const ID_BITS: u32 = 21;
+/// No token: it merges with nothing.
 pub(super) const ID: u32 = (1 << ID_BITS) - 1;
 /// No merge.
 const FREE: u64 = u64::MAX;
 
+/// (left, right) → merged, one place in memory for each pair: a question is answered without a branch, so the processor
+/// works on many of them at once.
+///
+/// A perfect hash: pairs fall into groups, and each group has a number that moves its pairs to places where no others are.
+struct Merges {
+    /// left, right and merged, 21 bits each.
+    slots: Vec<u64>,
+    /// The number of each group, and above it a bit for each hash of its pairs, which answers most questions about pairs
+    /// that do not merge.
+    groups: Vec<u32>,
+    /// What the hash is made with; another one if the groups cannot all be placed.
+    seed: u64,
+}
+
+/// Pairs in a group, nearly.
+const GROUP: usize = 4;
+
 impl Merges {
-    fn with_capacity(merges: usize) -> Self {
-        Self { slots: vec![FREE; merges / 3 * 4 + 1], seen: vec![0; 1 << 14] }
-    }
-
-    #[inline]
-    fn pair(left: u32, right: u32) -> u64 {
-        u64::from(left) << ID_BITS | u64::from(right)
-    }
-
-    #[inline]
-    fn hash(pair: u64) -> u64 {
-        let hash = pair.wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        hash ^ hash >> 32
-    }
-
-    fn insert(&mut self, left: u32, right: u32, merged: u32) {
-        let pair = Self::pair(left, right);
-        let hash = Self::hash(pair);
-        let word = (hash >> 6) as usize & (self.seen.len() - 1);
-        self.seen[word] |= 1 << (hash & 63);
-        let mut slot = key::index(hash, self.slots.len());
-        while self.slots[slot] != FREE {
-            slot = if slot + 1 < self.slots.len() { slot + 1 } else { 0 };
-        }
-        self.slots[slot] = pair << ID_BITS | u64::from(merged);
-    }
-
-    #[inline]
-    fn get(&self, left: u32, right: u32) -> u32 {
-        let pair = Self::pair(left, right);
-        let hash = Self::hash(pair);
-        if self.seen[(hash >> 6) as usize & (self.seen.len() - 1)] >> (hash & 63) & 1 == 0 {
-            return NONE;
-        }
-        let mut slot = key::index(hash, self.slots.len());
+    /// Pairs and what they merge into.
+    fn new(pairs: &[(u32, u32, u32)]) -> Self {
+        let slots = (pairs.len() + pairs.len() / 8 + 2).next_power_of_two();
+        let groups = (pairs.len() / GROUP + 1).next_power_of_two();
+        let mut merges = Self { slots: Vec::new(), groups: Vec::new(), seed: 0x9E37_79B9_7F4A_7C15 };
         loop {
-            let found = self.slots[slot];
-            if found >> ID_BITS == pair {
-                return found as u32 & ID;
+            merges.slots = vec![FREE; slots];
+            merges.groups = vec![0; groups];
+            if merges.place_all(pairs) {
+                return merges;
             }
-            if found == FREE {
-                return NONE;
-            }
-            slot = if slot + 1 < self.slots.len() { slot + 1 } else { 0 };
+            merges.seed = merges.seed.wrapping_mul(0xD134_2543_DE82_EF95) | 1;
         }
     }
+
+    /// Finds a place for each pair, the largest groups first; whether there is one.
+    fn place_all(&mut self, pairs: &[(u32, u32, u32)]) -> bool {
+        let hashes: Vec<u64> = pairs.iter().map(|&(left, right, _)| self.hash(key(left, right))).collect();
+        // The pairs of each group side by side, by counting.
+        let mut ends = vec![0_u32; self.groups.len() + 1];
+        for &hash in &hashes {
+            let group = self.group(hash);
+            ends[group + 1] += 1;
+            self.groups[group] |= bit(hash);
+        }
+        let mut sizes = vec![Vec::new(); 1 + ends.iter().copied().max().unwrap_or(0) as usize];
+        for group in 0..self.groups.len() {
+            sizes[ends[group + 1] as usize].push(group as u32);
+            ends[group + 1] += ends[group];
+        }
+        let mut order = vec![0_u32; pairs.len()];
+        let mut next = ends.clone();
+        for (at, &hash) in hashes.iter().enumerate() {
+            let next = &mut next[self.group(hash)];
+            order[*next as usize] = at as u32;
+            *next += 1;
+        }
+        for &group in sizes.iter().skip(1).rev().flatten() {
+            let group = group as usize;
+            let members = &order[ends[group] as usize..ends[group + 1] as usize];
+            let Some(number) = (0..=0xFF).find(|&number| self.place(members, pairs, &hashes, number)) else {
+                return false;
+            };
+            self.groups[group] |= number;
+        }
+        true
+    }
+
+    /// Places the members of a group, all or none.
+    fn place(&mut self, members: &[u32], pairs: &[(u32, u32, u32)], hashes: &[u64], number: u32) -> bool {
+        for (done, &member) in members.iter().enumerate() {
+            let slot = self.slot(hashes[member as usize], number);
+            if self.slots[slot] != FREE {
+                for &member in &members[..done] {
+                    let slot = self.slot(hashes[member as usize], number);
+                    self.slots[slot] = FREE;
+                }
+                return false;
+            }
+            let (left, right, merged) = pairs[member as usize];
+            self.slots[slot] = key(left, right) | u64::from(merged);
+        }
+        true
+    }
+
+    #[inline]
+    fn hash(&self, key: u64) -> u64 {
+        key.wrapping_mul(self.seed)
+    }
+
+    #[inline]
+    fn group(&self, hash: u64) -> usize {
+        (hash >> 44) as usize & (self.groups.len() - 1)
+    }
+
+    #[inline]
+    fn slot(&self, hash: u64, number: u32) -> usize {
+        (hash >> 24).wrapping_add((hash >> 34 | 1).wrapping_mul(u64::from(number))) as usize & (self.slots.len() - 1)
+    }
+
+    /// Where a pair stands if it merges.
+    #[inline]
+    fn place_of(&self, key: u64) -> usize {
+        let hash = self.hash(key);
+        let group = self.groups[self.group(hash)];
+        // Pairs that were not seen need not fetch a place: the first is always at hand.
+        select_unpredictable(group & bit(hash) != 0, self.slot(hash, group & 0xFF), 0)
+    }
+}
+
+/// Left and right, and room for what they merge into.
+#[inline]
+fn key(left: u32, right: u32) -> u64 {
+    u64::from(left) << (2 * ID_BITS) | u64::from(right) << ID_BITS
+}
+
+/// The bit of a hash above the number of its group.
+#[inline]
+fn bit(hash: u64) -> u32 {
+    1 << (hash >> 39 & 15 | 16)
 }

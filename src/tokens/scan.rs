@@ -20,6 +20,10 @@ pub(super) trait Source {
     fn class(&self, at: usize) -> (u8, usize) {
         match self.bytes().get(at) {
             Some(&byte) if byte < 0x80 => (class::ASCII[usize::from(byte)], 1),
+            Some(&byte) if byte < 0xE0 => {
+                let next = self.bytes().get(at + 1).copied().unwrap_or(0);
+                (class::SMALL[usize::from(byte & 0x1F) << 6 | usize::from(next & 0x3F)], 2)
+            }
             Some(_) => {
                 let (code, width) = class::decode(self.bytes(), at);
                 (class::of(code), width)
@@ -219,6 +223,34 @@ impl Pattern for O200k {
             }
         }
         white(text, at, width, Newlines::Always)
+    }
+}
+
+/// The end of the piece at `at` if it is a word of a script with spaces: maybe a space, a letter, letters that are not
+/// upper case, and then something that no word goes on with.
+#[inline]
+pub(super) fn simple_word<P: Pattern>(text: &[u8], at: usize) -> Option<usize> {
+    let goes_on = if P::GRAMMAR == Grammar::O200k { LOWER | PLAIN | MARK } else { LOWER | PLAIN };
+    let mut end = at + usize::from(text.get(at) == Some(&b' '));
+    let mut wanted = LETTER;
+    loop {
+        let (class, width) = match *text.get(end..)? {
+            [first, ..] if first < 0x80 => (class::ASCII[usize::from(first)], 1),
+            [first, second, ..] if first < 0xE0 => {
+                (class::SMALL[usize::from(first & 0x1F) << 6 | usize::from(second & 0x3F)], 2)
+            }
+            [0xE0, second, third, ..] if second < 0xB8 => {
+                (class::SMALL[(usize::from(second & 0x3F) << 6 | usize::from(third & 0x3F)).min(class::SPACED - 1)], 3)
+            }
+            [_, ..] if wanted == goes_on => (class::of(class::decode(text, end).0), 0),
+            _ => return None,
+        };
+        if class & wanted == 0 || width == 0 {
+            let ends = class & (LETTER | goes_on) == 0 && text.get(end) != Some(&b'\'');
+            return (ends && wanted == goes_on).then_some(end);
+        }
+        wanted = goes_on;
+        end += width;
     }
 }
 

@@ -12,6 +12,8 @@ use super::merging::{ID, Merging};
 /// No token.
 pub(super) const NONE: u32 = u32::MAX;
 const HOLE: u32 = 0xFF_FFFF;
+/// A place without a token.
+const FREE: u64 = u64::MAX;
 
 /// Eight tokens of up to 7 bytes; 0 is free. One cache line.
 #[derive(Clone, Copy)]
@@ -36,8 +38,8 @@ pub(super) struct Vocab {
     short_ids: Vec<[u32; 8]>,
     middle: Vec<Middle>,
     middle_ids: Vec<[u32; 4]>,
-    /// Tokens of 16 bytes and more: ids by hash of their bytes.
-    long: Vec<u32>,
+    /// Tokens of 16 bytes and more by hash of their bytes: its high half, and the id; `FREE` if there is none.
+    long: Vec<u64>,
     /// Only pieces that are no token need it.
     merging: OnceLock<Merging>,
     /// Only text that is not ASCII needs it.
@@ -121,7 +123,7 @@ impl Vocab {
         self.short_ids = vec![[NONE; 8]; self.short.len()];
         self.middle = vec![Middle([Key::NONE; 4]); middle / 2 + 1];
         self.middle_ids = vec![[NONE; 4]; self.middle.len()];
-        self.long = vec![NONE; (long * 2).next_power_of_two()];
+        self.long = vec![FREE; (long * 2).next_power_of_two()];
         for id in 0..self.parts.len() as u32 {
             let (start, end) = (self.offsets[id as usize] as usize, self.offsets[id as usize + 1] as usize);
             let key = Key::of(&self.arena, start, end);
@@ -151,11 +153,12 @@ impl Vocab {
                     self.middle_ids[bucket][slot] = id;
                 }
                 _ => {
-                    let mut slot = key::hash_bytes(&self.arena[start..end]) as usize & (self.long.len() - 1);
-                    while self.long[slot] != NONE {
+                    let hash = key::hash_bytes(&self.arena[start..end]);
+                    let mut slot = hash as usize & (self.long.len() - 1);
+                    while self.long[slot] != FREE {
                         slot = (slot + 1) & (self.long.len() - 1);
                     }
-                    self.long[slot] = id;
+                    self.long[slot] = hash >> 32 << 32 | u64::from(id);
                 }
             }
         }
@@ -235,7 +238,7 @@ impl Vocab {
             }
         }
         match bytes.get(1) {
-            Some(&second) if merging.byte_pair(first, second) != NONE => merging.byte_pair(first, second),
+            Some(&second) if merging.byte_pair(first, second) != ID => merging.byte_pair(first, second),
             _ => self.byte(first),
         }
     }
@@ -306,10 +309,12 @@ impl Vocab {
 
     /// The token of 16 bytes or more whose bytes are these, or `NONE`.
     pub(super) fn find_long(&self, bytes: &[u8]) -> u32 {
-        let mut slot = key::hash_bytes(bytes) as usize & (self.long.len() - 1);
-        while self.long[slot] != NONE {
-            if self.token(self.long[slot]) == Some(bytes) {
-                return self.long[slot];
+        let hash = key::hash_bytes(bytes);
+        let mut slot = hash as usize & (self.long.len() - 1);
+        while self.long[slot] != FREE {
+            let found = self.long[slot];
+            if (found ^ hash) >> 32 == 0 && self.token(found as u32) == Some(bytes) {
+                return found as u32;
             }
             slot = (slot + 1) & (self.long.len() - 1);
         }
