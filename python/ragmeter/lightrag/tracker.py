@@ -10,8 +10,6 @@ from ragmeter.meter import logger
 from ragmeter.witness import open_call
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from ragmeter._native import Call, RunTotals
 
 __all__ = ["TokenTracker", "langfuse_block", "listener_of", "metrics", "metrics_of"]
@@ -165,13 +163,15 @@ class TokenTracker:
         )
 
 
-_listeners: weakref.WeakKeyDictionary[Any, Callable[[Call], None]] = weakref.WeakKeyDictionary()
+_listeners: weakref.WeakValueDictionary[int, _Listener] = weakref.WeakValueDictionary()
+"""Listeners in use, by the identity of their tracker: it need be no key of a dict, and two that are equal are two."""
 
 
 def listener_of(tracker: Any) -> Any:
     """Return what hears calls for `tracker`, one of ours or any object with LightRAG's `add_usage`.
 
-    It is the same for the same tracker: one that listens to an operation and to the block around it hears a call once.
+    It is the same for the same tracker, as long as somebody holds it: one that listens to an operation and to the block
+    around it hears a call once.
 
     Raises:
         TypeError: The tracker has no method `add_usage`.
@@ -181,15 +181,18 @@ def listener_of(tracker: Any) -> Any:
     if not callable(getattr(tracker, "add_usage", None)):
         msg = f"a token tracker has a method add_usage(dict); {type(tracker).__name__} has none"
         raise TypeError(msg)
-    return _listeners.setdefault(tracker, _listener(weakref.ref(tracker)))
+    return _listeners.setdefault(id(tracker), _Listener(tracker))
 
 
-def _listener(tracker: weakref.ref[Any]) -> Callable[[Call], None]:
-    def hear(call: Call) -> None:
-        heard = tracker()
-        if heard is None or call.labels.get("operation") not in _MODEL_OPERATIONS:
+class _Listener:
+    """Tells a tracker of the calls of models, in the four numbers that it knows."""
+
+    def __init__(self, tracker: Any) -> None:
+        self._tracker = tracker  # which lives as long as this does, so that its identity is its own
+
+    def __call__(self, call: Call) -> None:
+        if call.labels.get("operation") not in _MODEL_OPERATIONS:
             return
         sent, received = call.usage.input_tokens or 0, call.usage.output_tokens or 0
-        heard.add_usage({"prompt_tokens": sent, "completion_tokens": received, "total_tokens": sent + received})
-
-    return hear
+        counts = {"prompt_tokens": sent, "completion_tokens": received, "total_tokens": sent + received}
+        self._tracker.add_usage(counts)
