@@ -321,6 +321,18 @@ async def test_trackers_of_any_kind_count_each_their_own(server, rag):
     assert [one.tokens, other.tokens] == [bill.total_tokens for bill in server.bills]
 
 
+async def test_a_tracker_of_ones_own_kind_hears_every_call_and_counts_it_once(server, rag):
+    class Heard(TokenTracker):
+        def add_usage(self, counts):
+            heard.append(counts)
+            super().add_usage(counts)
+
+    heard, tracker = [], Heard()
+    await ask(TokenTrackingLightRAG(rag, tracker), "Say it plainly", "bypass")
+    assert [counts["total_tokens"] for counts in heard] == [server.totals().total_tokens]
+    assert_exact(tracker.get_usage(), server.totals())
+
+
 async def test_a_tracker_inside_the_model_function_does_not_count_twice(server, tmp_path):
     tracker = TokenTracker()
     rag = LightRAG(**on_the_stub(server, tmp_path, llm_model_kwargs={"token_tracker": tracker}))

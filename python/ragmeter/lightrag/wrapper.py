@@ -10,7 +10,7 @@ from ragmeter.context import run
 from ragmeter.lightrag import anything
 from ragmeter.lightrag.billing import bill, bill_after
 from ragmeter.lightrag.metering import Metered, bare, documents_of, held
-from ragmeter.lightrag.tracker import TokenTracker, listener_of
+from ragmeter.lightrag.tracker import TokenTracker, listeners_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,7 +31,7 @@ OPERATIONS = QUESTIONS | anything.OPERATIONS | frozenset({
 })  # fmt: skip
 """Public methods that may call a model; each also exists with an `a` in front, some only so."""
 
-_OWN = frozenset({"_held", "_held_for_questions", "_listener", "_rag", "_tracker"})
+_OWN = frozenset({"_held", "_held_for_questions", "_listeners", "_rag", "_tracker"})
 """Attributes that are not those of the LightRAG."""
 
 
@@ -49,7 +49,7 @@ class TokenTrackingLightRAG(Metered):
     def __init__(self, rag: Any, token_tracker: Any = None) -> None:
         self._rag: Any = bare(rag)
         self._tracker: Any = None
-        self._listener: Any = None
+        self._listeners: list[Any] = []
         self._held = held(self._rag)
         self._held_for_questions = held(self._rag, documents=False)
         self.set_token_tracker(TokenTracker() if token_tracker is None else token_tracker)
@@ -60,7 +60,7 @@ class TokenTrackingLightRAG(Metered):
         Raises:
             TypeError: It has no method `add_usage`.
         """
-        self._listener = listener_of(token_tracker)  # kept, so that it is the same for every operation
+        self._listeners = listeners_of(token_tracker)  # kept, so that they are the same for every operation
         self._tracker = token_tracker
 
     def get_token_tracker(self) -> Any:
@@ -98,7 +98,7 @@ class TokenTrackingLightRAG(Metered):
 
             @functools.wraps(method)
             async def operation(*args: Any, **kwargs: Any) -> Any:
-                with hooks, run(name, listeners=[listener_of(self._tracker)]) as current:
+                with hooks, run(name, listeners=listeners_of(self._tracker)) as current:
                     try:
                         answer = await getattr(self._rag, name)(*args, **kwargs)
                     except BaseException:
@@ -110,7 +110,7 @@ class TokenTrackingLightRAG(Metered):
 
             @functools.wraps(method)
             def operation(*args: Any, **kwargs: Any) -> Any:
-                with hooks, run(name, listeners=[listener_of(self._tracker)]) as current:
+                with hooks, run(name, listeners=listeners_of(self._tracker)) as current:
                     try:
                         answer = getattr(self._rag, name)(*args, **kwargs)
                     except BaseException:
@@ -148,7 +148,7 @@ class track_lightrag_operations:  # noqa: N801 - reads as a verb
         self._current: Run | None = None
         self._tracked = TokenTrackingLightRAG(rag, token_tracker)
         self._held = held(self._tracked._rag)
-        self._run = run("lightrag", listeners=[listener_of(self._tracked.get_token_tracker())])
+        self._run = run("lightrag", listeners=listeners_of(self._tracked.get_token_tracker()))
 
     def __enter__(self) -> TokenTrackingLightRAG:
         if self._wait:
