@@ -282,7 +282,7 @@ impl Usage {
 
     /// The Usage of a call of which no more than the totals is reported; nothing there is to be settled.
     #[inline]
-    pub(crate) fn of_totals(input: Option<u64>, output: Option<u64>) -> Self {
+    pub fn of_totals(input: Option<u64>, output: Option<u64>) -> Self {
         let mut usage = Self::unknown();
         for (unit, count) in [(Unit::Input, input), (Unit::Output, output)] {
             if let Some(count) = count {
