@@ -32,12 +32,20 @@ async def embed(texts):
 
 def lightrag(folder, **options):
     from lightrag import LightRAG
+    from lightrag.prompt import PROMPTS
     from lightrag.utils import EmbeddingFunc
 
-    text = "entity<|#|>Scrooge<|#|>Person<|#|>A covetous old sinner.\n<|COMPLETE|>"
+    fields = ['"entity"', "Scrooge", "Person", "A covetous old sinner."]
+    record = PROMPTS["DEFAULT_TUPLE_DELIMITER"].join(fields)
+    if "DEFAULT_RECORD_DELIMITER" in PROMPTS:  # releases up to 1.4.8
+        text = f"({record}){PROMPTS['DEFAULT_RECORD_DELIMITER']}<|COMPLETE|>"
+    else:
+        text = f"{record.replace(chr(34), '')}\n<|COMPLETE|>"
+
+    keywords = '{"high_level_keywords": ["money"], "low_level_keywords": ["Scrooge"]}'
 
     async def complete(prompt, system_prompt=None, history_messages=(), **kwargs):
-        return '{"high_level_keywords": ["money"], "low_level_keywords": ["Scrooge"]}' if "eyword" in prompt else text
+        return keywords if "low_level_keywords" in prompt else text
 
     return LightRAG(
         working_dir=folder,
@@ -58,10 +66,10 @@ def fast():
     return {"tokenizer": Tokenizer("o200k_base", get_encoding("o200k_base"))}
 
 
-async def pairs(plain, metered, operation, count):
+async def pairs(plain, metered, operation, numbers):
     """Ratios of metered to unmetered time, the two taking turns at going first."""
     ratios = []
-    for number in range(count):
+    for number in numbers:
         times = {}
         for rag in (plain, metered) if number % 2 else (metered, plain):
             began = time.perf_counter()
@@ -98,8 +106,8 @@ async def main():
         }
         print(f"LightRAG {version('lightrag-hku')}, median of pairs, model function without latency")
         for name, (operation, count) in operations.items():
-            await pairs(plain, metered, operation, 5)
-            ratios, seconds = await pairs(plain, metered, operation, count)
+            await pairs(plain, metered, operation, range(5))
+            ratios, seconds = await pairs(plain, metered, operation, range(5, 5 + count))
             print(f"  {name:14} {seconds * 1e3:7.1f} ms unmetered   {(statistics.median(ratios) - 1) * 100:+5.1f} %")
         await plain.finalize_storages()
 

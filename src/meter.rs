@@ -113,7 +113,7 @@ impl Meter {
     /// Records one call: counts it, then hands it on.
     pub fn record<'a>(&self, scope: Option<&'a Scope>, labels: LabelsRef<'a>, usage: &'a Usage, attempt: u32) {
         if self.admit(scope, usage.origin) {
-            self.hand_on(scope, labels, usage, attempt);
+            self.tell(scope, &mut Report { labels, usage, attempt, part: 0 }, None);
         }
     }
 
@@ -132,7 +132,7 @@ impl Meter {
         if !shares.is_empty() {
             self.share(scope, labels, usage, attempt, shares, Some(when));
         } else if self.admit(scope, usage.origin) {
-            self.tell(scope, Report { labels, usage, attempt, part: 0 }, Some(when));
+            self.tell(scope, &mut Report { labels, usage, attempt, part: 0 }, Some(when));
         }
     }
 
@@ -181,7 +181,7 @@ impl Meter {
             let mut labels_of_part = share.labels.as_ref();
             labels_of_part.underlay_ref(&labels);
             let scope = share.scope.as_deref().or(scope);
-            self.tell(scope, Report { labels: labels_of_part, usage, attempt, part }, when);
+            self.tell(scope, &mut Report { labels: labels_of_part, usage, attempt, part }, when);
         }
     }
 
@@ -212,13 +212,14 @@ impl Meter {
         attributed || self.listening.load(Ordering::Acquire)
     }
 
-    /// Hands on one call: once to every run around it, then to the listeners. What `labels` leave open is taken from
+    /// Hands on one call: once to every run around it, then to the listeners. What its labels leave open is taken from
     /// what the provider said, then from the scope.
-    pub(crate) fn hand_on<'a>(&self, scope: Option<&'a Scope>, labels: LabelsRef<'a>, usage: &'a Usage, attempt: u32) {
-        self.tell(scope, Report { labels, usage, attempt, part: 0 }, None);
-    }
-
-    fn tell<'a>(&self, scope: Option<&'a Scope>, mut report: Report<'a>, when: Option<(Id, Micros)>) {
+    pub(crate) fn tell<'a>(
+        &self,
+        scope: Option<&'a Scope>,
+        report: &mut Report<'a>, // not by value: it is large, and this is called for every call
+        when: Option<(Id, Micros)>,
+    ) {
         let innermost = scope.and_then(|scope| scope.run.as_ref());
         if let Some(about) = report.usage.about() {
             for (dim, said) in [(Dim::Provider, &about.provider), (Dim::Model, &about.model)] {
@@ -230,14 +231,17 @@ impl Meter {
         }
 
         let runs = || std::iter::successors(innermost, |run| run.outer());
-        let listening = self.listening.load(Ordering::Acquire);
-        let heard = listening || runs().any(|run| run.listeners().next().is_some());
-        let when = when.or_else(|| (heard || runs().any(|run| run.keeps_calls())).then(stamp));
+        let (mut heard, mut kept) = (self.listening.load(Ordering::Acquire), false);
         for run in runs() {
-            run.add(&report, when);
+            heard |= run.is_heard();
+            kept |= run.keeps_calls();
+        }
+        let when = when.or_else(|| (heard || kept).then(stamp));
+        for run in runs() {
+            run.add(report, when);
         }
         if let (true, Some((id, at))) = (heard, when) {
-            let Report { labels, usage, attempt, part } = report;
+            let Report { labels, usage, attempt, part } = *report;
             let (labels, usage) = (Labels::from_ref(&labels), usage.clone());
             let call = Call { id, at, attempt, part, run: innermost.map(|run| run.id), labels, usage };
             let everywhere = self.listeners.read().unwrap_or_else(PoisonError::into_inner);

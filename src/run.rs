@@ -211,6 +211,11 @@ impl Run {
         self.listeners.get().into_iter().flatten()
     }
 
+    /// Whether anybody hears them.
+    pub(crate) fn is_heard(&self) -> bool {
+        self.listeners.get().is_some_and(|listeners| !listeners.is_empty())
+    }
+
     /// The run around this one.
     pub fn outer(&self) -> Option<&Arc<Run>> {
         self.outer.as_ref()
@@ -227,6 +232,7 @@ impl Run {
     }
 
     /// Adds one call to this run alone; the meter walks the runs around it.
+    #[inline]
     pub(crate) fn add(&self, report: &Report<'_>, when: Option<(Id, Micros)>) {
         let mut state = self.state();
         let entry = state.entry(&report.labels);
@@ -377,6 +383,7 @@ pub fn carried(id: Id) -> Option<Arc<Run>> {
 }
 
 impl State {
+    #[inline]
     fn entry(&mut self, labels: &LabelsRef<'_>) -> usize {
         if let Some((newest, _)) = self.entries.get(self.newest)
             && newest.matches(labels)

@@ -280,9 +280,23 @@ impl Usage {
         Self { counts, origin, flags, about: None }
     }
 
+    /// The Usage of a call of which no more than the totals is reported; nothing there is to be settled.
+    #[inline]
+    pub fn of_totals(input: Option<u64>, output: Option<u64>) -> Self {
+        let mut usage = Self::unknown();
+        for (unit, count) in [(Unit::Input, input), (Unit::Output, output)] {
+            if let Some(count) = count {
+                usage.counts.set(unit, count);
+                usage.origin = Origin::Reported;
+            }
+        }
+        usage
+    }
+
     /// The Usage of a call that happened and whose counts nobody knows.
+    #[inline]
     pub fn unknown() -> Self {
-        Self { origin: Origin::Unknown, ..Self::default() }
+        Self { counts: Counts::UNKNOWN, origin: Origin::Unknown, flags: Flags::default(), about: None }
     }
 
     /// The same with what else the provider said.

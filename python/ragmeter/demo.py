@@ -55,7 +55,11 @@ def run(arguments: argparse.Namespace) -> int:
         )
         return 2
     if os.environ.get("OPENAI_API_KEY") and os.environ.get("OPENAI_BASE_URL"):
-        found = asyncio.run(_demo(os.environ["OPENAI_BASE_URL"], os.environ["OPENAI_API_KEY"], None))
+        try:
+            found = asyncio.run(_demo(os.environ["OPENAI_BASE_URL"], os.environ["OPENAI_API_KEY"], None))
+        except ConnectionError as exc:
+            print(f"no answer from {exc}: are OPENAI_BASE_URL and OPENAI_API_KEY right?", file=sys.stderr)
+            return 1
     else:
         from ragmeter.testing import StubServer
 
@@ -83,6 +87,8 @@ async def _demo(base_url: str, api_key: str, server: StubServer | None) -> dict[
             async def ask(question: str, mode: str, stream: bool) -> None:
                 _say(f"asking ({mode}{', streamed' if stream else ''}): {question}")
                 answer = await tracked.aquery(question, QueryParam(mode=mode, stream=stream, enable_rerank=False))
+                if answer is None:  # what LightRAG makes of every error of a model
+                    raise ConnectionError(base_url)
                 if stream:
                     async for _ in answer:
                         pass

@@ -14,9 +14,8 @@ use crate::health::HEALTH;
 use crate::id::Id;
 use crate::ledger::Ledger;
 use crate::meter::{Scope, Share, meter};
-use crate::run::Savings;
-use crate::unit::Unit;
-use crate::usage::{Counts, Origin, Usage};
+use crate::run::{Report, Savings};
+use crate::usage::{Origin, Usage};
 
 fn in_scope(py: Python<'_>, given: Option<&Scope>, record: impl for<'s> FnOnce(Option<&'s Scope>)) {
     match given {
@@ -175,15 +174,10 @@ pub(super) fn record_tokens(
     if !meter().admit(scope, origin) {
         return;
     }
-    let mut counts = Counts::UNKNOWN;
-    for (unit, count) in [(Unit::Input, input), (Unit::Output, output)] {
-        if let Some(count) = count {
-            counts.set(unit, count);
-        }
-    }
-    let mut labels = LabelsRef::default();
-    labels.set(Dim::Model, model);
-    meter().hand_on(scope, labels, &Usage::new(counts, origin), 1);
+    let usage = Usage::of_totals(input, output);
+    let mut report = Report { labels: LabelsRef::default(), usage: &usage, attempt: 1, part: 0 };
+    report.labels.set(Dim::Model, model);
+    meter().tell(scope, &mut report, None);
     SETTLING.settle(py);
 }
 

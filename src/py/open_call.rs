@@ -60,7 +60,12 @@ impl PyOpenCall {
     }
 
     fn list<'py>(&self, py: Python<'py>, which: impl Fn(&mut State) -> &mut Option<Py<PyList>>) -> Bound<'py, PyList> {
-        which(&mut self.state()).get_or_insert_with(|| PyList::empty(py).unbind()).bind(py).clone()
+        if let Some(known) = which(&mut self.state()) {
+            return known.bind(py).clone();
+        }
+        // Not under the lock: making it may collect garbage, and with it a stream that nobody has read, of this call.
+        let made = PyList::empty(py).unbind();
+        which(&mut self.state()).get_or_insert(made).bind(py).clone()
     }
 
     fn record(&self, py: Python<'_>, usage: &PyUsage, named: &(Labels, u32), id: Option<Id>) -> PyResult<()> {

@@ -2,6 +2,7 @@
 
 import asyncio
 import copy
+import dataclasses
 import gc
 import weakref
 
@@ -238,7 +239,7 @@ async def test_a_lightrag_that_is_dropped_is_not_kept_alive_by_its_meter(server,
 
 
 async def test_plain_calls_count_while_installed_and_not_after(server, rag):
-    install(rag)
+    install(TokenTrackingLightRAG(rag))  # the same as install(rag)
     with ragmeter.run() as run:
         await ask(rag, "Say it plainly", "bypass")
     uninstall(rag)
@@ -248,6 +249,27 @@ async def test_plain_calls_count_while_installed_and_not_after(server, rag):
     assert run.calls == 1
     assert [*run.by("role")] == ["query"]
     assert [*after.by("role")] == [None]  # seen by the observer of the SDK, which stays on
+
+
+@pytest.mark.parametrize("read", [0, 2], ids=["unread", "half read"])
+async def test_a_stream_that_is_dropped_is_paid_though_nobody_closes_it(server, tmp_path, read):
+    async with openai.AsyncOpenAI(base_url=server.base_url, api_key="any") as client:
+
+        async def complete(prompt, **_):
+            message = {"role": "user", "content": prompt}
+            chunks = await client.chat.completions.create(model="gpt-4o-mini", messages=[message], stream=True)
+            return (chunk.choices[0].delta.content or "" async for chunk in chunks)
+
+        rag = LightRAG(**on_the_stub(server, tmp_path, llm_model_func=complete))
+        tracked = TokenTrackingLightRAG(rag)
+        stream = await tracked.aquery("Say it at length", QueryParam(mode="bypass", stream=True))
+        for _ in range(read):
+            await anext(stream)
+        del stream
+        gc.collect()
+        usage = tracked.get_token_tracker().get_usage()
+    assert (usage["call_count"], usage["estimated_calls"]) == (1, 1)
+    assert bool(usage["completion_tokens"]) == bool(read)
 
 
 async def test_reranks_stand_beside_the_models(server, tmp_path):
@@ -281,6 +303,34 @@ async def test_lightrags_own_tracker_counts_too(server, rag):
         "total_tokens": totals.total_tokens,
         "call_count": 1,
     }
+
+
+async def test_trackers_of_any_kind_count_each_their_own(server, rag):
+    @dataclasses.dataclass
+    class Counter:  # no key of a dict, and equal to the next one
+        __slots__ = ("tokens",)
+        tokens: int
+
+        def add_usage(self, counts):
+            self.tokens += counts["total_tokens"]
+
+    one, other = Counter(0), Counter(0)
+    two = TokenTrackingLightRAG(rag, one), TokenTrackingLightRAG(rag, other)
+    for tracked in two:
+        await ask(tracked, "Say it plainly", "bypass")
+    assert [one.tokens, other.tokens] == [bill.total_tokens for bill in server.bills]
+
+
+async def test_a_tracker_of_ones_own_kind_hears_every_call_and_counts_it_once(server, rag):
+    class Heard(TokenTracker):
+        def add_usage(self, counts):
+            heard.append(counts)
+            super().add_usage(counts)
+
+    heard, tracker = [], Heard()
+    await ask(TokenTrackingLightRAG(rag, tracker), "Say it plainly", "bypass")
+    assert [counts["total_tokens"] for counts in heard] == [server.totals().total_tokens]
+    assert_exact(tracker.get_usage(), server.totals())
 
 
 async def test_a_tracker_inside_the_model_function_does_not_count_twice(server, tmp_path):
@@ -325,7 +375,7 @@ async def test_everything_else_is_the_lightrags_own(rag):
     assert tracked.aquery.__doc__ == rag.aquery.__doc__
     tracked.cosine_threshold = 0.5
     assert rag.cosine_threshold == 0.5
-    assert TokenTrackingLightRAG(tracked)._rag is rag
+    assert TokenTrackingLightRAG(tracked)._rag is copy.copy(tracked)._rag is rag
     with pytest.raises(AttributeError, match="no_such_thing"):
         _ = tracked.no_such_thing
 

@@ -276,9 +276,14 @@ async def test_an_async_stream_that_the_user_leaves_is_estimated(server, aclient
     assert (run.calls, run.usage.origin) == (1, "estimated")
 
 
-def test_a_stream_that_nobody_reads_is_not_a_silent_zero(server, client):
+@pytest.mark.parametrize("leave", ["close", "drop"])
+def test_a_stream_that_nobody_reads_is_not_a_silent_zero(server, client, leave):
     with ragmeter.run() as run:
-        client.chat.completions.create(**CHAT, stream=True).close()
+        stream = client.chat.completions.create(**CHAT, stream=True)
+        if leave == "close":
+            stream.close()
+        del stream
+        gc.collect()
     assert run.calls == 1
     assert run.usage.origin in {"estimated", "unknown"}
     assert run.usage.input_tokens != 0

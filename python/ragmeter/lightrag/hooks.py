@@ -1,7 +1,7 @@
 """Hooks around one function of a LightRAG: three layers that a call passes, and nothing else of LightRAG's is touched.
 
-    outer     around the queue: notes who calls, in the caller's own context
-    inner     around the user's function, behind the queue: puts the caller's scope in force, opens the call
+    outer     around the queue: opens the call in the caller's own context, and watches the stream that it answers with
+    inner     around the user's function, behind the queue: puts the call in force
     observer  at the provider's SDK: reads the answer (ragmeter.observe)
 
 LightRAG's worker queues hand a ContextVar on since 1.5.5 only, so the scope travels through them as a keyword argument.
@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import weakref
 from typing import TYPE_CHECKING, Any
 
 from ragmeter._native import Scope, current_scope
@@ -157,11 +158,14 @@ def rerank_call(_: Any, args: Any, kwargs: Any) -> _Call:
 def _outer(queued: Function, open_call: Opening) -> Function:
     @functools.wraps(queued)
     async def outer(*args: Any, **kwargs: Any) -> Any:
+        call = None
         try:
-            kwargs[_CALL] = open_call(outer, args, kwargs)
+            kwargs[_CALL] = call = open_call(outer, args, kwargs)
         except BaseException as exc:  # noqa: BLE001 - the quick way to say `with guard(...)`
             keep("opening a LightRAG call", exc)
-        return await queued(*args, **kwargs)
+        result = await queued(*args, **kwargs)
+        # Not behind the queue, whose workers hold on to what they have passed on last.
+        return _watch(result, call) if call is not None and hasattr(result, "__aiter__") else result
 
     outer.ragmeter_metered = True  # type: ignore[attr-defined]
     return outer
@@ -184,7 +188,8 @@ def _inner(raw: Function) -> Function:
             call.close(None)  # it may have told a tracker before it failed
             raise
         if hasattr(result, "__aiter__"):
-            return _watched(result, call)
+            _close_with(result, call, [])
+            return result
         if call.done is not None:
             with guard("closing a LightRAG call"):
                 call.done()
@@ -194,13 +199,31 @@ def _inner(raw: Function) -> Function:
     return inner
 
 
-async def _watched(stream: Any, call: _Call) -> AsyncIterator[Any]:
+def _watch(stream: Any, call: _Call) -> AsyncIterator[Any]:
+    delivered: list[str] = []
+    watched = _watched(stream, call, delivered)
+    _close_with(watched, call, delivered)
+    return watched
+
+
+def _close_with(stream: Any, call: _Call, delivered: list[str]) -> None:
+    """Close `call` when `stream` is dropped, if nothing else has: of a generator that never ran, no line is run."""
+
+    def dropped() -> None:
+        with guard("closing a LightRAG call"):
+            call.leave()
+            call.close(functools.partial(call.estimate, "".join(delivered)) if delivered else None)
+
+    with contextlib.suppress(TypeError):  # some objects have no place for it
+        weakref.finalize(stream, dropped).atexit = False
+
+
+async def _watched(stream: Any, call: _Call, delivered: list[str]) -> AsyncIterator[Any]:
     """Pass on a stream. It may send its request when it is first read, and tell a tracker at its end.
 
     What it does is done in the scope of its call. At its end, or when the reader leaves, the call is recorded, if no
     observer has seen it.
     """
-    delivered: list[str] = []
     pieces = aiter(stream)
     try:
         while True:

@@ -21,9 +21,20 @@ if TYPE_CHECKING:
 
     from ragmeter.lightrag.families import Family
 
-__all__ = ["documents_of", "held", "install", "uninstall"]
+__all__ = ["Metered", "bare", "documents_of", "held", "install", "uninstall"]
 
 _lock = threading.RLock()
+
+
+class Metered:
+    """Stands around a LightRAG or a RAG-Anything, which is its `_rag`."""
+
+    _rag: Any
+
+
+def bare(rag: Any) -> Any:
+    """Return what a metered LightRAG or RAG-Anything stands around; one that is not, as it is."""
+    return rag._rag if isinstance(rag, Metered) else rag
 
 
 def install(rag: Any) -> None:
@@ -35,6 +46,7 @@ def install(rag: Any) -> None:
     Raises:
         RuntimeError: No hook fits this release; the text says what is missing.
     """
+    rag = bare(rag)
     if is_anything(rag):
         anything_of(rag, install, uninstall).hold(rag)
         return
@@ -44,6 +56,7 @@ def install(rag: Any) -> None:
 
 def uninstall(rag: Any) -> None:
     """Take back one `install`. After the last one the LightRAG is the same, object by object, as before the first."""
+    rag = bare(rag)
     if is_anything(rag):
         anything_of(rag, install, uninstall).release()
         return

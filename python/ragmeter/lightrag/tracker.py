@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from ragmeter._native import Run, Scope, Usage, extract_usage, record
@@ -10,11 +11,9 @@ from ragmeter.meter import logger
 from ragmeter.witness import open_call
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from ragmeter._native import Call, RunTotals
 
-__all__ = ["TokenTracker", "langfuse_block", "listener_of", "metrics", "metrics_of"]
+__all__ = ["TokenTracker", "langfuse_block", "listeners_of", "metrics", "metrics_of"]
 
 _COUNTS = (
     "prompt_tokens",
@@ -29,6 +28,9 @@ _COUNTS = (
     "output_rejected_prediction_tokens",
 )
 """The counts of a metrics object; the rest of what Langfuse shows is derived from them."""
+
+_counted: ContextVar[bool] = ContextVar("ragmeter_lightrag_counted", default=False)
+"""Whether what a tracker is told here is in its run already."""
 
 _MODEL_OPERATIONS = ("chat", "image2text", None)
 """Operations whose tokens are a model's prompt and completion; calls without a label are taken for such."""
@@ -122,7 +124,13 @@ class TokenTracker:
         return self._run
 
     def add_usage(self, token_counts: dict[str, Any]) -> None:
-        """Count one call by what the provider said of it, in any provider's field names. Never raises for a value."""
+        """Count one call by what the provider said of it, in any provider's field names. Never raises for a value.
+
+        A subclass with an `add_usage` of its own hears of the calls of operations too, in LightRAG's three counts; what
+        it hands on of these has been counted already, with everything that is known of them.
+        """
+        if _counted.get():
+            return
         usage = extract_usage({"usage": token_counts})
         if usage is None:
             usage = Usage(origin="unknown")
@@ -165,31 +173,46 @@ class TokenTracker:
         )
 
 
-_listeners: weakref.WeakKeyDictionary[Any, Callable[[Call], None]] = weakref.WeakKeyDictionary()
+_listeners: weakref.WeakValueDictionary[int, _Listener] = weakref.WeakValueDictionary()
+"""Listeners in use, by the identity of their tracker: it need be no key of a dict, and two that are equal are two."""
 
 
-def listener_of(tracker: Any) -> Any:
+def listeners_of(tracker: Any) -> list[Any]:
     """Return what hears calls for `tracker`, one of ours or any object with LightRAG's `add_usage`.
 
-    It is the same for the same tracker: one that listens to an operation and to the block around it hears a call once.
+    They are the same for the same tracker, as long as somebody holds them: one that listens to an operation and to the
+    block around it hears a call once.
 
     Raises:
         TypeError: The tracker has no method `add_usage`.
     """
     if isinstance(tracker, TokenTracker):
-        return tracker.run
+        if type(tracker).add_usage is TokenTracker.add_usage:
+            return [tracker.run]
+        return [tracker.run, _listener_of(tracker)]
     if not callable(getattr(tracker, "add_usage", None)):
         msg = f"a token tracker has a method add_usage(dict); {type(tracker).__name__} has none"
         raise TypeError(msg)
-    return _listeners.setdefault(tracker, _listener(weakref.ref(tracker)))
+    return [_listener_of(tracker)]
 
 
-def _listener(tracker: weakref.ref[Any]) -> Callable[[Call], None]:
-    def hear(call: Call) -> None:
-        heard = tracker()
-        if heard is None or call.labels.get("operation") not in _MODEL_OPERATIONS:
+def _listener_of(tracker: Any) -> _Listener:
+    return _listeners.setdefault(id(tracker), _Listener(tracker))
+
+
+class _Listener:
+    """Tells a tracker of the calls of models, in the four numbers that it knows."""
+
+    def __init__(self, tracker: Any) -> None:
+        self._tracker = tracker  # which lives as long as this does, so that its identity is its own
+
+    def __call__(self, call: Call) -> None:
+        if call.labels.get("operation") not in _MODEL_OPERATIONS:
             return
         sent, received = call.usage.input_tokens or 0, call.usage.output_tokens or 0
-        heard.add_usage({"prompt_tokens": sent, "completion_tokens": received, "total_tokens": sent + received})
-
-    return hear
+        counts = {"prompt_tokens": sent, "completion_tokens": received, "total_tokens": sent + received}
+        token = _counted.set(True)
+        try:
+            self._tracker.add_usage(counts)
+        finally:
+            _counted.reset(token)

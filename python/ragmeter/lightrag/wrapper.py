@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from ragmeter.context import run
 from ragmeter.lightrag import anything
 from ragmeter.lightrag.billing import bill, bill_after
-from ragmeter.lightrag.metering import documents_of, held
-from ragmeter.lightrag.tracker import TokenTracker, listener_of
+from ragmeter.lightrag.metering import Metered, bare, documents_of, held
+from ragmeter.lightrag.tracker import TokenTracker, listeners_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,8 +31,11 @@ OPERATIONS = QUESTIONS | anything.OPERATIONS | frozenset({
 })  # fmt: skip
 """Public methods that may call a model; each also exists with an `a` in front, some only so."""
 
+_OWN = frozenset({"_held", "_held_for_questions", "_listeners", "_rag", "_tracker"})
+"""Attributes that are not those of the LightRAG."""
 
-class TokenTrackingLightRAG:
+
+class TokenTrackingLightRAG(Metered):
     """A LightRAG that counts what its operations cost. Everything else is the LightRAG's own.
 
     Operations may overlap, on this object or on others around the same LightRAG: each counts its own calls. While none
@@ -44,8 +47,9 @@ class TokenTrackingLightRAG:
     """
 
     def __init__(self, rag: Any, token_tracker: Any = None) -> None:
-        self._rag: Any = rag._rag if isinstance(rag, TokenTrackingLightRAG) else rag
+        self._rag: Any = bare(rag)
         self._tracker: Any = None
+        self._listeners: list[Any] = []
         self._held = held(self._rag)
         self._held_for_questions = held(self._rag, documents=False)
         self.set_token_tracker(TokenTracker() if token_tracker is None else token_tracker)
@@ -56,7 +60,7 @@ class TokenTrackingLightRAG:
         Raises:
             TypeError: It has no method `add_usage`.
         """
-        listener_of(token_tracker)
+        self._listeners = listeners_of(token_tracker)  # kept, so that they are the same for every operation
         self._tracker = token_tracker
 
     def get_token_tracker(self) -> Any:
@@ -64,6 +68,8 @@ class TokenTrackingLightRAG:
         return self._tracker
 
     def __getattr__(self, name: str) -> Any:
+        if name in _OWN:  # not made yet, as in a copy
+            raise AttributeError(name)
         value = getattr(self._rag, name)
         if name.removeprefix("a") not in OPERATIONS and name not in OPERATIONS:
             return value
@@ -72,13 +78,16 @@ class TokenTrackingLightRAG:
         return metered
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name in {"_held", "_held_for_questions", "_rag", "_tracker"}:
+        if name in _OWN:
             object.__setattr__(self, name, value)
         else:
             setattr(self._rag, name, value)
 
     def __dir__(self) -> list[str]:
         return sorted({*object.__dir__(self), *dir(self._rag)})
+
+    def __copy__(self) -> TokenTrackingLightRAG:
+        return TokenTrackingLightRAG(self._rag, self._tracker)
 
     def __repr__(self) -> str:
         return f"TokenTrackingLightRAG({self._rag!r})"
@@ -89,7 +98,7 @@ class TokenTrackingLightRAG:
 
             @functools.wraps(method)
             async def operation(*args: Any, **kwargs: Any) -> Any:
-                with hooks, run(name, listeners=[listener_of(self._tracker)]) as current:
+                with hooks, run(name, listeners=listeners_of(self._tracker)) as current:
                     try:
                         answer = await getattr(self._rag, name)(*args, **kwargs)
                     except BaseException:
@@ -101,7 +110,7 @@ class TokenTrackingLightRAG:
 
             @functools.wraps(method)
             def operation(*args: Any, **kwargs: Any) -> Any:
-                with hooks, run(name, listeners=[listener_of(self._tracker)]) as current:
+                with hooks, run(name, listeners=listeners_of(self._tracker)) as current:
                     try:
                         answer = getattr(self._rag, name)(*args, **kwargs)
                     except BaseException:
@@ -139,7 +148,7 @@ class track_lightrag_operations:  # noqa: N801 - reads as a verb
         self._current: Run | None = None
         self._tracked = TokenTrackingLightRAG(rag, token_tracker)
         self._held = held(self._tracked._rag)
-        self._run = run("lightrag", listeners=[listener_of(self._tracked.get_token_tracker())])
+        self._run = run("lightrag", listeners=listeners_of(self._tracked.get_token_tracker()))
 
     def __enter__(self) -> TokenTrackingLightRAG:
         if self._wait:

@@ -6,6 +6,7 @@ one object.
 
 from __future__ import annotations
 
+import weakref
 from typing import TYPE_CHECKING, Any
 
 from ragmeter._native import StreamFilter, UsageStream
@@ -102,7 +103,13 @@ def tap(response: Any, exchange: Exchange, *, events: bool, swallow_usage: bool)
         reader.over(whole=True)
     else:
         exchange.leave = reader.over
+        weakref.finalize(response, _dropped, reader).atexit = False  # a stream that nobody has read or closed
         _Tap(response, reader).install()
+
+
+def _dropped(reader: Reader) -> None:
+    with guard("reading a response"):
+        reader.over()
 
 
 class _Tap:
