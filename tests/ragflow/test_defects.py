@@ -232,3 +232,28 @@ async def test_d18_the_endpoint_in_openais_shape_tells_the_bill(kit, stream):
     assert counts == [prompt, completion, prompt + completion]
     assert answer["choices"]
     kit.assert_exact()
+
+
+async def test_an_answer_with_parts_that_raise_is_read_as_far_as_it_goes(kit):
+    class Answer:
+        usage = {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3}  # noqa: RUF012
+
+        @property
+        def choices(self):
+            raise KeyError("choices")
+
+    model = kit.model("Plain")
+    model.describe = lambda image: ("a door", kit.host.token_utils.total_token_count_from_response(Answer()))
+    bundle = kit.bundle(model, "vision")
+    await kit.run(lambda component: bundle.describe("image"))
+    assert kit.counted() == (1, 2, 1)
+
+
+async def test_bundles_of_older_releases_know_their_model_otherwise(kit):
+    bundle = kit.bundle(kit.model("Plain"))
+    del bundle.model_config
+    bundle.llm_name, bundle.llm_type = "gpt-4o-mini@OpenAI", "chat"
+    heard = []
+    with ragmeter.run(listeners=[heard.append]):
+        await chat(bundle)
+    assert [(call.labels["model"], call.labels["provider"]) for call in heard] == [("gpt-4o-mini", "openai")]

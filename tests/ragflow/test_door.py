@@ -171,6 +171,15 @@ def test_a_release_that_does_not_fit_is_refused_with_what_is_missing(misfit, imp
         assert held_by(host) == before
 
 
+def test_a_release_from_before_the_token_functions_had_a_module_is_refused(misfit, monkeypatch, program):
+    (misfit / "common" / "token_utils.py").unlink()
+    monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry != str(HOST)])
+    with pytest.raises(Misfit, match=r"of RAGFlow: it has no common\.token_utils\. Nothing was changed"):
+        ragflow.install()
+    program.write_text("import common.connection_utils")
+    assert "NOT METERED" in ragmeter_run(program, path=misfit).stderr
+
+
 @pytest.mark.parametrize("imported", [True, False])
 def test_names_that_ragmeter_does_not_know_are_refused(misfit, imported):
     page = misfit / "common" / "token_utils.py"

@@ -28,8 +28,8 @@ def test_importing_it_imports_neither_tiktoken_nor_the_openai_sdk_nor_numpy():
 
 
 def test_the_cache_of_tiktoken_is_where_the_original_puts_it(tmp_path):
-    for mark in ("common/token_utils.py", "agent/canvas.py", "ragflow_deps/cl100k_base.tiktoken"):
-        (tmp_path / mark).parent.mkdir(exist_ok=True)
+    for mark in ("rag/llm/chat_model.py", "agent/canvas.py", "ragflow_deps/cl100k_base.tiktoken"):
+        (tmp_path / mark).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / mark).write_text("contents")
     show = "import os, ragmeter.ragflow as r; print(r.tiktoken_cache_dir, os.environ['TIKTOKEN_CACHE_DIR'])"
     base = str(tmp_path)

@@ -86,6 +86,19 @@ def test_keys_in_any_order_and_behind_others(use):
     assert sink == {"who": "me", "calls": 8, "total_tokens": 18, "completion_tokens": 7, "prompt_tokens": 11}
 
 
+@pytest.mark.parametrize("first", [-5000, 0, 200, 4090, 100_000, 2**30 - 100, 2**30, 2**60 - 100, 2**62])
+def test_what_was_read_from_a_dict_stays_what_it_was(use, first):
+    sink = use({key: int(str(first)) for key in fresh()})
+    sink["total_tokens"] = sink["completion_tokens"]  # one int under two keys
+    read = [(0, dict(sink))]
+    for times in range(1, 40):
+        record(7, 11, 13)
+        if times % 3 == 0:
+            read.append((times, dict(sink)))
+    for times, counts in [*read, (39, sink)]:
+        assert [count - first for count in counts.values()] == [7 * times, 11 * times, 13 * times, times]
+
+
 class Deaf:
     """Takes items, knows nothing else of a dict."""
 

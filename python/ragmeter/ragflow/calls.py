@@ -7,10 +7,12 @@ then an estimate from the texts.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from typing import TYPE_CHECKING, Any
 
 from ragmeter._native import Scope, Usage, current_scope, extract_usage
+from ragmeter.meter import guard
 from ragmeter.observe.estimate import estimate
 from ragmeter.ragflow import names
 from ragmeter.witness import OpenCall, open_call
@@ -62,7 +64,8 @@ def bundle_call() -> BundleCall | None:
 def _look(resp: Any) -> None:
     call = bundle_call()
     if call is not None and not call.observed:
-        call.look(resp)
+        with guard("looking at an answer of RAGFlow"):
+            call.look(resp)
 
 
 class BundleCall(OpenCall):
@@ -91,7 +94,7 @@ class BundleCall(OpenCall):
 
     def __new__(cls, bundle: Any, method: str, args: tuple[Any, ...], kwargs: Mapping[str, Any], **owner: Any) -> Self:
         """Open a call of a bundle's `method`; `owner` has the labels of who runs it."""
-        config = getattr(bundle, "model_config", None) or {}
+        config = _config(bundle)
         around = current_scope()
         known = around.labels if around is not None else {}
         tenant = getattr(bundle, "tenant_id", None)
@@ -193,12 +196,27 @@ class BundleCall(OpenCall):
         return Usage(input_tokens=sent, output_tokens=received, origin="estimated")
 
 
+def _config(bundle: Any) -> Mapping[str, Any]:
+    """Return what a bundle knows of its model."""
+    config: Mapping[str, Any] | None = getattr(bundle, "model_config", None)
+    if config is None:  # before v0.25: `name@factory`, or the name alone
+        model, _, factory = (getattr(bundle, "llm_name", None) or "").rpartition("@")
+        named = {"llm_name": model, "llm_factory": factory} if model else {"llm_name": factory or None}
+        config = {**named, "model_type": getattr(bundle, "llm_type", None)}
+    return config
+
+
 def _stream_id(resp: Any) -> Any:
     """What the chunks of one stream have in common where no id says which stream it is."""
-    choices = resp.get("choices") if isinstance(resp, dict) else getattr(resp, "choices", None)
+    choices = _part(resp, "choices")
     first = choices[0] if isinstance(choices, (list, tuple)) and choices else None
-    delta = first.get("delta") if isinstance(first, dict) else getattr(first, "delta", None)
-    return "stream" if delta is not None else None
+    return "stream" if _part(first, "delta") is not None else None
+
+
+def _part(answer: Any, name: str) -> Any:
+    with contextlib.suppress(Exception):  # an SDK's objects may raise whatever they like
+        return answer.get(name) if isinstance(answer, dict) else getattr(answer, name, None)
+    return None
 
 
 def _count(split: Any, name: str) -> int:

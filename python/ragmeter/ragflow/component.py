@@ -29,7 +29,7 @@ def find_owners(canvas: Any) -> None:
 
 def _find_owner(component: str, obj: Any, labels: dict[str, str]) -> None:
     for value in list(getattr(obj, "__dict__", {}).values()):
-        if hasattr(value, "mdl") and hasattr(value, "model_config"):
+        if hasattr(value, "mdl") and hasattr(value, "tenant_id"):
             owners[value] = {"component": component, **labels}
     tools = getattr(obj, "tools", None)
     if isinstance(tools, dict):

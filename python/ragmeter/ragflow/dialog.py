@@ -36,8 +36,9 @@ class _Client:
     def start_observation(self, **kwargs: Any) -> Any:
         if kwargs.get("as_type") != "generation":
             return self._client.start_observation(**kwargs)
-        model = kwargs.pop("model", None)
-        return _Span(self._client.start_observation(**{**kwargs, "as_type": "span", "metadata": {"model": model}}))
+        kwargs.setdefault("metadata", {"model": kwargs.pop("model", None)})
+        kwargs.pop("model", None)
+        return _Span(self._client.start_observation(**{**kwargs, "as_type": "span"}))
 
 
 class _Span:

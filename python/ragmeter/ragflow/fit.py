@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from ragmeter.ragflow.place import source
+from ragmeter.ragflow.place import checkout, source
 
 if TYPE_CHECKING:
     import ast
@@ -28,10 +28,12 @@ def require(needed: Mapping[str, Iterable[str]], unknown: Iterable[str] = ()) ->
         unknown: Names that `common.token_utils` has and ragmeter has not.
     """
     missing = []
-    for module, names in needed.items():
+    for module, names in {TOKEN_UTILS: (), **needed}.items():
         there = _names_in(module)
         if there is not None:
             missing += [f"{module} has no {name}" for name in names if name not in there]
+        elif checkout() is not None:
+            missing.append(f"it has no {module}")
     missing += [f"{TOKEN_UTILS} has {name}, which ragmeter has not" for name in unknown]
     if missing:
         msg = f"ragmeter does not fit this release of RAGFlow: {'; '.join(missing)}. Nothing was changed."

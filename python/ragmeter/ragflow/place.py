@@ -21,7 +21,7 @@ def checkout() -> str | None:
     return None
 
 
-_MARKS = (("common", "token_utils.py"), ("agent", "canvas.py"))
+_MARKS = (("agent", "canvas.py"), ("rag", "llm", "chat_model.py"))
 
 
 def source(module: str) -> str | None:

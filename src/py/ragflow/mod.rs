@@ -2,6 +2,8 @@
 //! `…_exact`.
 
 mod answer;
+#[cfg(not(any(Py_GIL_DISABLED, Py_LIMITED_API, PyPy, GraalPy)))]
+mod in_place;
 mod member;
 mod sink;
 mod text;

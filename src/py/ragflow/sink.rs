@@ -9,6 +9,8 @@ use pyo3::sync::PyOnceLock;
 use pyo3::sync::critical_section::with_critical_section;
 use pyo3::types::{PyDict, PyInt, PyList, PyMapping, PyString};
 
+#[cfg(not(any(Py_GIL_DISABLED, Py_LIMITED_API, PyPy, GraalPy)))]
+use super::in_place;
 use super::{int, quiet};
 use crate::py::run::PyCall;
 use crate::py::scope::{named_variable, value_of};
@@ -226,29 +228,25 @@ fn plain(given: [Option<&Bound<'_, PyAny>>; 3]) -> Option<[i64; 3]> {
 fn add_to_dict(dict: &Bound<'_, PyDict>, counts: [i64; 3]) -> bool {
     let py = dict.py();
     let [prompt, completion, total] = counts;
-    let adds = [
-        (intern!(py, "prompt_tokens"), prompt),
-        (intern!(py, "completion_tokens"), completion),
-        (intern!(py, "total_tokens"), total),
-        (intern!(py, "calls"), 1),
+    let counts = [prompt, completion, total, 1];
+    let keys = [
+        intern!(py, "prompt_tokens"),
+        intern!(py, "completion_tokens"),
+        intern!(py, "total_tokens"),
+        intern!(py, "calls"),
     ];
+    #[cfg(not(any(Py_GIL_DISABLED, Py_LIMITED_API, PyPy, GraalPy)))]
+    if let Some(sums) = in_place::add(dict, keys, counts) {
+        return keys.iter().zip(sums).all(|(key, sum)| sum.is_none_or(|sum| dict.set_item(key, sum).is_ok()));
+    }
     let mut sums = [0; 4];
-    // RAGFlow's dict has the keys in this order; walking it is faster than asking for each.
-    let mut items = dict.iter();
-    for (sum, (key, count)) in sums.iter_mut().zip(adds) {
-        let value = match items.next() {
-            Some((known, value)) if known.is(key) => value,
-            _ => match dict.get_item(key) {
-                Ok(Some(value)) => value,
-                _ => return false,
-            },
-        };
+    for (sum, (key, count)) in sums.iter_mut().zip(keys.iter().zip(counts)) {
+        let Ok(Some(value)) = dict.get_item(key) else { return false };
         let Ok(value) = value.cast_exact::<PyInt>() else { return false };
         let Some(added) = value.extract::<i64>().ok().and_then(|value| value.checked_add(count)) else { return false };
         *sum = added;
     }
-    drop(items);
-    adds.into_iter().zip(sums).all(|((key, count), sum)| count == 0 || dict.set_item(key, sum).is_ok())
+    keys.iter().zip(sums).all(|(key, sum)| dict.set_item(key, sum).is_ok())
 }
 
 /// `sink[key] += int(count or 0)` key by key, for any sink and any counts, as RAGFlow writes it.
