@@ -5,7 +5,9 @@
 //! object; the brackets and commas of an array around documents are passed over.
 
 mod find;
+mod lanes;
 mod quick;
+mod skip;
 mod token;
 
 use super::facts::Facts;
