@@ -38,9 +38,7 @@ pub(super) fn marks<const N: usize>(block: &[u8; BLOCK], these: [u8; N]) -> [u64
 #[cfg(target_arch = "x86_64")]
 #[allow(unsafe_code, clippy::cast_possible_wrap, clippy::cast_possible_truncation, clippy::cast_sign_loss)] // bits
 mod sse2 {
-    use std::arch::x86_64::{
-        __m128i, _mm_cmpeq_epi8, _mm_movemask_epi8, _mm_or_si128, _mm_set_epi64x, _mm_set1_epi8,
-    };
+    use std::arch::x86_64::{__m128i, _mm_cmpeq_epi8, _mm_movemask_epi8, _mm_or_si128, _mm_set_epi64x, _mm_set1_epi8};
 
     use super::{BLOCK, LANE};
 

@@ -1,7 +1,7 @@
 //! Tokens: texts and scalars, whole or cut by the end of a piece.
 
-use super::find::{end_of_scalar, find_quote, is_escaped};
 use super::Scanner;
+use super::find::{end_of_scalar, find_quote, is_escaped};
 use crate::provider::facts::Facts;
 use crate::provider::number::Number;
 use crate::provider::place::{Means, Place};
