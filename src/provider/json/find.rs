@@ -42,17 +42,25 @@ pub(super) fn digits(bytes: &[u8]) -> Option<(u64, &[u8])> {
 /// The text that ends in `bytes` and what follows its quote; `None` if it has escapes or is cut.
 #[inline]
 pub(super) fn plain(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
-    // Names and short texts end before a search has set itself up.
-    let (lanes, _) = bytes.as_chunks::<LANE>();
-    let mut end = 0;
-    for lane in lanes.iter().take(3) {
-        let found = ends_or_escapes(lane);
+    // Names and short texts end in one of the first lanes.
+    if let Some((first, behind)) = bytes.split_first_chunk() {
+        let found = ends_or_escapes(first);
         if found != 0 {
-            return ended(bytes, end + found.trailing_zeros() as usize);
+            return ended(bytes, found.trailing_zeros() as usize);
         }
-        end += LANE;
+        if let Some(second) = behind.first_chunk() {
+            let found = ends_or_escapes(second);
+            if found != 0 {
+                return ended(bytes, LANE + found.trailing_zeros() as usize);
+            }
+        }
     }
-    ended(bytes, end + memchr2(b'"', b'\\', bytes.get(end..)?)?)
+    plain_long(bytes)
+}
+
+#[inline(never)]
+fn plain_long(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    ended(bytes, memchr2(b'"', b'\\', bytes)?)
 }
 
 #[inline]
