@@ -326,6 +326,13 @@ impl Facts {
         matches!(self.kind, Kind::Plain | Kind::Ended)
     }
 
+    /// Whether something is said that is paid for without tokens: pages, characters, seconds, or the price itself.
+    pub(super) fn says_other(&self) -> bool {
+        self.any(Slots::of(&[Slot::Pages, Slot::Characters]))
+            || self.milliseconds().is_some()
+            || self.cost().is_some_and(|cost| !cost.is_zero())
+    }
+
     /// Milliseconds of audio that the provider states.
     pub(super) fn milliseconds(&self) -> Option<u64> {
         self.seconds?.floor(3)

@@ -38,7 +38,8 @@ pub(crate) use {
 };
 
 #[cfg(not(feature = "python"))]
-use number::Number;
+use {number::Number, place::Place};
+
 use rule::Ready;
 use slot::Slots;
 
@@ -111,9 +112,9 @@ impl Hints<'_> {
     }
 }
 
-/// Whether `facts` say anything that a dialect reads.
+/// Whether `facts` say anything that a dialect reads, or that is paid for without tokens.
 pub(crate) fn says_usage(facts: &Facts) -> bool {
-    DIALECTS.iter().any(|dialect| dialect.applies(facts))
+    DIALECTS.iter().any(|dialect| dialect.applies(facts)) || facts.says_other()
 }
 
 /// The usage that `facts` amount to; `None` if they say nothing of it.
@@ -146,12 +147,16 @@ pub(crate) fn usage_of(facts: &mut Facts, hints: &Hints<'_>) -> Option<Usage> {
 
 #[inline]
 fn counted(facts: &Facts, hints: &Hints<'_>, others: &mut Vec<Usage>) -> Option<Usage> {
-    let mut dialect = DIALECTS.iter().find(|dialect| dialect.applies(facts))?;
+    let mut dialect = DIALECTS.iter().find(|dialect| dialect.applies(facts));
     if facts.any(openai::CHAT.marks) {
-        dialect = hints.chat(facts).unwrap_or(dialect);
+        dialect = hints.chat(facts).or(dialect);
     }
     let mut flags = Flags::default();
-    let mut counts = dialect.counts(facts, &mut flags);
+    let mut counts = match dialect {
+        Some(dialect) => dialect.counts(facts, &mut flags),
+        None if facts.says_other() => Counts::default(),
+        None => return None,
+    };
     anthropic::add_iterations(facts, &mut counts, others);
     settle_cache_writes(&mut counts);
     common_units(facts, &mut counts);
@@ -194,15 +199,9 @@ fn common_units(facts: &Facts, counts: &mut Counts) {
 
 /// The count that a header of the answer states, and where it belongs (Bedrock).
 pub(crate) fn header(name: &str, value: &str) -> Option<(Slot, u64)> {
-    const NAMES: [(&str, Slot); 4] = [
-        ("x-amzn-bedrock-input-token-count", Slot::HeaderInput),
-        ("x-amzn-bedrock-output-token-count", Slot::HeaderOutput),
-        ("x-amzn-bedrock-cache-read-input-token-count", Slot::HeaderCacheRead),
-        ("x-amzn-bedrock-cache-write-input-token-count", Slot::HeaderCacheWrite),
-    ];
-    let (_, slot) = NAMES.iter().find(|(known, _)| known.eq_ignore_ascii_case(name))?;
+    let slot = Place::Headers.member(name.to_ascii_lowercase().as_bytes())?.count?;
     match Number::read(value.as_bytes()) {
-        Number::Count(count) => Some((*slot, count)),
+        Number::Count(count) => Some((slot, count)),
         Number::Null | Number::Bad => None,
     }
 }

@@ -172,10 +172,14 @@ impl Dialect {
                 // What embeds or ranks reports its input and a total, which is what it bills.
                 (Some(_), None) if self.rest_is_output => output = total.checked_sub(input.unwrap_or(0)),
                 (Some(count), None) => (input, output) = (Some(count.max(total)), Some(0)),
-                (Some(input), Some(count)) => {
-                    let gap = total.saturating_sub(input.saturating_add(count));
-                    if gap > 0 {
-                        output = Some(count.saturating_add(gap));
+                (Some(read), Some(wrote)) => {
+                    let gap = total.saturating_sub(read.saturating_add(wrote));
+                    if gap > 0 && facts.milliseconds().is_some_and(|heard| heard > 0) {
+                        // Mistral counts what it heard in the total alone: 12.5 tokens a second, by half minutes.
+                        input = Some(read.saturating_add(gap));
+                        counts.add(Unit::InputAudio, gap);
+                    } else if gap > 0 {
+                        output = Some(wrote.saturating_add(gap));
                         flags.set(Flag::Gap);
                     }
                 }
