@@ -119,6 +119,15 @@ fn what_stands_beside_the_counts_is_kept() {
     assert_eq!(read(BODIES[23].0).unwrap().get(Unit::AudioMilliseconds), Some(1500));
     assert_eq!(read(BODIES[29].0).unwrap().get(Unit::Citation), Some(70));
     assert_eq!(read(BODIES[13].0).unwrap().get(Unit::CacheWrite1h), Some(20));
+    let only =
+        |text: &str| BODIES.iter().find(|(body, _)| body.contains(text)).and_then(|(body, _)| read(body)).unwrap();
+    assert_eq!(only("pages_processed").get(Unit::Pages), Some(3));
+    assert_eq!(only("\"duration\"").get(Unit::AudioMilliseconds), Some(9000));
+    assert_eq!(only("\"characters\"").get(Unit::Characters), Some(12));
+    assert_eq!(only("200000000").about().unwrap().cost.get(), Some("0.02"));
+    assert_eq!(only("connector_tokens").get(Unit::ToolPrompt), Some(4000));
+    assert_eq!(only("voxtral").get(Unit::InputAudio), Some(1125));
+    assert!(!only("voxtral").flags.has(Flag::Gap));
     assert_eq!(read(BODIES[6].0).unwrap().about().unwrap().service_tier.get(), Some("standard"));
 }
 
@@ -245,6 +254,9 @@ fn nothing_is_made_of_nothing() {
         r#"{"name":"cachedContents/x","usageMetadata":{"totalTokenCount":3512}}"#,
         r#"{"choices":[{"message":{"content":"{\"usage\":{\"prompt_tokens\":5}}"}}]}"#,
         r#"{"metadata":{"usage":"prompt_tokens"}}"#,
+        r#"{"usage":{"cost":0,"seconds":null}}"#,
+        r#"{"id":"p","status":"succeeded","metrics":{"predict_time":1.2}}"#,
+        r#"{"error":{"message":"x","type":"invalid_request_error"}}"#,
     ] {
         assert_eq!(read(text), None, "{text}");
     }

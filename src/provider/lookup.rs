@@ -101,8 +101,8 @@ impl Key {
 
     #[inline]
     const fn hash(self) -> usize {
-        let mixed = (self.head ^ self.tail.rotate_left(29) ^ self.rest.wrapping_mul(0xD6E8_FEB8_6659_FD93))
-            .wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        let mixed =
+            (self.head ^ self.tail.rotate_left(29) ^ self.rest.rotate_left(40)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
         #[allow(clippy::cast_possible_truncation)] // BITS of it
         {
             (mixed >> (64 - BITS)) as usize

@@ -9,9 +9,9 @@
 use super::place::{Means, Place, count, items, object, text};
 use super::slot::{Note, Slot};
 use Place::{
-    BedrockMetrics, Billed, Body, BotoMeta, CacheCreation, CacheDetail, CachedDetails, Candidate, Choice, CostDetails, Delta, Generated, Headers,
-    InputDetails, InputModality, Iteration, Message, Meta, Metrics, Model, OutputDetails, OutputModality, Prediction,
-    Said, ServerTools, Tokens, ToolCall, ToolModality, Turn, Usage, Wrapped, XGroq,
+    BedrockMetrics, Billed, Body, BotoMeta, CacheCreation, CacheDetail, CachedDetails, Candidate, Choice, CostDetails,
+    Delta, Generated, Headers, InputDetails, InputModality, Iteration, Message, Meta, Metrics, Model, OutputDetails,
+    OutputModality, Prediction, Said, ServerTools, Tokens, ToolCall, ToolModality, Turn, Usage, Wrapped, XGroq,
 };
 
 /// Every name. The same name may mean different things in different places.

@@ -304,6 +304,7 @@ impl Scanner {
         self.depth.checked_sub(1).and_then(|top| self.frames.get(top)).map_or(Place::Body, |frame| frame.place)
     }
 
+    #[inline]
     fn push(&mut self, place: Place, list: bool) {
         let frame = Frame { place, list, opened: 0 };
         if let Some(slot) = self.frames.get_mut(self.depth) {
@@ -318,6 +319,7 @@ impl Scanner {
     }
 
     /// Ends the innermost object or list; `true` if it was the document.
+    #[inline]
     fn pop(&mut self, facts: &mut Facts) -> bool {
         let Some(top) = self.depth.checked_sub(1) else { return true };
         if let Some(frame) = self.frames.get(top)
@@ -349,6 +351,7 @@ impl Scanner {
         self.state = State::SkipNest;
     }
 
+    #[inline]
     fn begin_value(&mut self, byte: u8, facts: &mut Facts, text: &Collector) {
         let means = self.means;
         if let Some(means) = means
