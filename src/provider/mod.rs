@@ -47,7 +47,7 @@ use crate::unit::Unit;
 use crate::usage::{About, Counts, Flag, Flags, Origin, Usage};
 
 /// Every dialect; the first whose marks were said applies. Bodies come before metrics, metrics before headers.
-static DIALECTS: [Ready; 13] = [
+static DIALECTS: &[Ready] = &[
     Ready::new(openai::CHAT),
     Ready::new(anthropic::MESSAGES),
     Ready::new(openai::RESPONSES),
