@@ -58,6 +58,9 @@ impl Scanner {
     /// Position behind the quote that ends a text.
     #[inline]
     pub(super) fn end_of_text(&mut self, bytes: &[u8], at: usize) -> Option<usize> {
+        if at >= bytes.len() {
+            return None; // and what is escaped is still to come
+        }
         let start = at + usize::from(std::mem::take(&mut self.escape));
         let mut at = start;
         // Texts have many more escapes than quotes in them, so only quotes are looked for and then looked behind.
