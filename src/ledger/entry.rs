@@ -270,6 +270,7 @@ impl<'a> Bytes<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::name::Name;
     use crate::usage::{About, Origin, Usage};
     use proptest::prelude::*;
 

@@ -2,7 +2,7 @@
 //!
 //! The `unsafe` of the readers' window. `getattr` of a model goes through the hook with which pydantic explains missing
 //! attributes, and an answer of the OpenAI SDK has four such objects; the C API's generic look-up leaves the hook out,
-//! and PyO3 has no safe name for it. Without it such an answer takes 17 % longer (659 ns against 563, CPython 3.11,
+//! and `PyO3` has no safe name for it. Without it such an answer takes 17 % longer (659 ns against 563, Python 3.11,
 //! EPYC, 2026-11-28).
 
 #![allow(unsafe_code)]

@@ -29,16 +29,17 @@ impl Scanner {
             let means = self.place().member(name);
             self.state = State::After;
             match (byte, means) {
-                (b'"', None) => match plain(inner) {
-                    Some((_, behind)) => rest = behind,
-                    None => {
+                (b'"', None) => {
+                    if let Some((_, behind)) = plain(inner) {
+                        rest = behind;
+                    } else {
                         let Some(end) = self.end_of_text(bytes, at(inner)) else {
                             self.state = State::SkipText;
                             return (bytes.len(), false);
                         };
                         rest = bytes.get(end..).unwrap_or_default();
                     }
-                },
+                }
                 (b'0'..=b'9' | b'-' | b't' | b'f' | b'n', None) => {
                     rest = behind_scalar(value).unwrap_or_default();
                     if rest.is_empty() {
