@@ -60,6 +60,13 @@ pub(super) fn plain(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
 
 #[inline(never)]
 fn plain_long(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let read = (2 * LANE).min(bytes.len());
+    if let Some(third) = bytes.get(read..)?.first_chunk() {
+        let found = ends_or_escapes(third);
+        if found != 0 {
+            return ended(bytes, read + found.trailing_zeros() as usize);
+        }
+    }
     ended(bytes, memchr2(b'"', b'\\', bytes)?)
 }
 

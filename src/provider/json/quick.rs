@@ -66,21 +66,29 @@ impl Scanner {
                     rest = bytes.get(end..).unwrap_or_default();
                     self.state = State::After;
                 }
-                (b'{' | b'[', _) => {
+                (b'{', Some(Means { object: Some(place), .. })) => {
+                    self.means = means;
+                    if let Some(means) = means {
+                        self.tell_once(*means, facts);
+                    }
+                    self.begin_object(*place, facts, text);
+                    if self.state == State::First {
+                        rest = gap(inner);
+                        continue;
+                    }
+                    let Some(end) = self.end_of_nest(bytes, at(inner)) else { return (bytes.len(), false) };
+                    rest = bytes.get(end..).unwrap_or_default();
+                    self.state = State::After;
+                }
+                (b'{' | b'[', Some(_)) => {
                     self.means = means;
                     self.begin_value(*byte, facts, text);
-                    match self.state {
-                        State::SkipNest => {
-                            let Some(end) = self.end_of_nest(bytes, at(inner)) else { return (bytes.len(), false) };
-                            rest = bytes.get(end..).unwrap_or_default();
-                            self.state = State::After;
-                        }
-                        State::First => {
-                            rest = gap(inner);
-                            continue;
-                        }
-                        _ => return (at(inner), false),
+                    if self.state != State::SkipNest {
+                        return (at(inner), false);
                     }
+                    let Some(end) = self.end_of_nest(bytes, at(inner)) else { return (bytes.len(), false) };
+                    rest = bytes.get(end..).unwrap_or_default();
+                    self.state = State::After;
                 }
                 _ => return self.value_left(at(value), means),
             }
