@@ -27,6 +27,7 @@ pub mod health;
 pub mod id;
 pub mod ledger;
 pub mod meter;
+pub mod name;
 mod provider;
 pub mod quota;
 pub mod run;

@@ -223,7 +223,7 @@ impl Meter {
         let innermost = scope.and_then(|scope| scope.run.as_ref());
         if let Some(about) = report.usage.about() {
             for (dim, said) in [(Dim::Provider, &about.provider), (Dim::Model, &about.model)] {
-                report.labels.set(dim, report.labels.get(dim).or(said.as_deref()));
+                report.labels.set(dim, report.labels.get(dim).or(said.get()));
             }
         }
         if let Some(scope) = scope {

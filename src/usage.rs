@@ -5,6 +5,7 @@
 //!
 //! Not here: how a provider says it (`provider/`), who spent it (`call.rs`).
 
+use crate::name::Name;
 use crate::unit::Unit;
 
 /// Where the counts came from.
@@ -133,6 +134,19 @@ const SUBSETS: u32 = {
     bits
 };
 
+/// The total of each unit that is a subset.
+#[allow(clippy::indexing_slicing, clippy::cast_possible_truncation)] // when it is compiled
+const PARENTS: [u8; Unit::COUNT] = {
+    let (mut parents, mut at) = ([0; Unit::COUNT], 0);
+    while at < Unit::COUNT {
+        if let Some(parent) = Unit::ALL[at].parent() {
+            parents[at] = parent.index() as u8;
+        }
+        at += 1;
+    }
+    parents
+};
+
 impl Default for Counts {
     fn default() -> Self {
         Self::UNKNOWN
@@ -191,7 +205,28 @@ impl Counts {
 
     /// Enforces the rules between units and says which had to be enforced: a total that is unknown while a subset of
     /// it is known becomes the largest such subset; a subset above its total is cut to it.
+    #[inline]
     pub fn settle(&mut self) -> Flags {
+        if self.keeps_the_rules() { Flags::default() } else { self.enforce() }
+    }
+
+    #[inline]
+    #[allow(clippy::indexing_slicing)] // indices below COUNT
+    const fn keeps_the_rules(&self) -> bool {
+        let mut left = self.known & SUBSETS;
+        while left != 0 {
+            let at = left.trailing_zeros() as usize;
+            left &= left - 1;
+            let parent = PARENTS[at] as usize;
+            if self.known & 1 << parent == 0 || self.values[at] > self.values[parent] {
+                return false;
+            }
+        }
+        true
+    }
+
+    #[cold]
+    fn enforce(&mut self) -> Flags {
         let mut flags = Flags::default();
         let mut inferred = 0;
         // Backwards, subsets come before their totals.
@@ -246,17 +281,24 @@ impl Counts {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct About {
     /// Provider that answered, by its OpenTelemetry name where it has one: `openai`, `anthropic`, `gcp.gemini`, …
-    pub provider: Option<Box<str>>,
+    pub provider: Name,
     /// Model that answered, as the provider names it.
-    pub model: Option<Box<str>>,
+    pub model: Name,
     /// The provider's id of the answer.
-    pub response_id: Option<Box<str>>,
+    pub response_id: Name,
     /// Service tier the provider says it served.
-    pub service_tier: Option<Box<str>>,
+    pub service_tier: Name,
     /// What the provider says the call cost, an exact decimal in US dollars.
-    pub cost: Option<Box<str>>,
+    pub cost: Name,
     /// Usage of other models inside the same answer (Anthropic's advisor), not part of the counts.
     pub others: Vec<Usage>,
+}
+
+impl About {
+    fn is_empty(&self) -> bool {
+        let Self { provider, model, response_id, service_tier, cost, others } = self;
+        others.is_empty() && [provider, model, response_id, service_tier, cost].into_iter().all(Name::is_none)
+    }
 }
 
 /// The token counts of one call, or a sum of several.
@@ -302,14 +344,14 @@ impl Usage {
     /// The same with what else the provider said.
     #[must_use]
     pub fn with_about(mut self, about: About) -> Self {
-        self.set_about(about);
+        self.set_about(Some(Box::new(about)));
         self
     }
 
     /// Says what else the provider said.
     #[inline]
-    pub(crate) fn set_about(&mut self, about: About) {
-        self.about = (about != About::default()).then(|| Box::new(about));
+    pub(crate) fn set_about(&mut self, about: Option<Box<About>>) {
+        self.about = about.filter(|about| !about.is_empty());
     }
 
     /// The count of `unit`, if it is known.
@@ -364,13 +406,13 @@ impl Usage {
         self.about = match (self.about.take(), &other.about) {
             (Some(mine), Some(theirs)) if mine == *theirs => Some(mine),
             (Some(mine), Some(theirs)) => {
-                let alike = |a: Option<Box<str>>, b: &Option<Box<str>>| a.filter(|a| Some(a) == b.as_ref());
+                let alike = |a: Name, b: &Name| if a == *b { a } else { Name::NONE };
                 let about = About {
                     provider: alike(mine.provider, &theirs.provider),
                     model: alike(mine.model, &theirs.model),
                     ..About::default()
                 };
-                (about != About::default()).then(|| Box::new(about))
+                (!about.is_empty()).then(|| Box::new(about))
             }
             _ => None,
         };

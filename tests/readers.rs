@@ -106,11 +106,11 @@ fn what_stands_beside_the_counts_is_kept() {
     let usage = read(BODIES[7].0).unwrap();
     let [advisor] = &usage.about().unwrap().others[..] else { panic!("{usage:?}") };
     assert_eq!((advisor.get(Unit::Input), advisor.get(Unit::Output)), (Some(400), Some(20)));
-    assert_eq!(advisor.about().unwrap().model.as_deref(), Some("big"));
+    assert_eq!(advisor.about().unwrap().model.get(), Some("big"));
 
     let cost = |text| read(text).unwrap().about().unwrap().cost.clone();
-    assert_eq!(cost(BODIES[26].0).as_deref(), Some("0.0000012345"));
-    assert_eq!(cost(BODIES[28].0).as_deref(), Some("0.00214"));
+    assert_eq!(cost(BODIES[26].0).get(), Some("0.0000012345"));
+    assert_eq!(cost(BODIES[28].0).get(), Some("0.00214"));
 
     let cohere = read(BODIES[18].0).unwrap();
     assert_eq!((cohere.get(Unit::BillableInput), cohere.get(Unit::BillableOutput)), (Some(25), Some(4)));
@@ -119,7 +119,16 @@ fn what_stands_beside_the_counts_is_kept() {
     assert_eq!(read(BODIES[23].0).unwrap().get(Unit::AudioMilliseconds), Some(1500));
     assert_eq!(read(BODIES[29].0).unwrap().get(Unit::Citation), Some(70));
     assert_eq!(read(BODIES[13].0).unwrap().get(Unit::CacheWrite1h), Some(20));
-    assert_eq!(read(BODIES[6].0).unwrap().about().unwrap().service_tier.as_deref(), Some("standard"));
+    let only =
+        |text: &str| BODIES.iter().find(|(body, _)| body.contains(text)).and_then(|(body, _)| read(body)).unwrap();
+    assert_eq!(only("pages_processed").get(Unit::Pages), Some(3));
+    assert_eq!(only("\"duration\"").get(Unit::AudioMilliseconds), Some(9000));
+    assert_eq!(only("\"characters\"").get(Unit::Characters), Some(12));
+    assert_eq!(only("200000000").about().unwrap().cost.get(), Some("0.02"));
+    assert_eq!(only("connector_tokens").get(Unit::ToolPrompt), Some(4000));
+    assert_eq!(only("voxtral").get(Unit::InputAudio), Some(1125));
+    assert!(!only("voxtral").flags.has(Flag::Gap));
+    assert_eq!(read(BODIES[6].0).unwrap().about().unwrap().service_tier.get(), Some("standard"));
 }
 
 #[test]
@@ -153,7 +162,7 @@ fn hints_name_the_provider_and_settle_what_shape_leaves_open() {
         br#"{"usage":{"prompt_tokens":10,"completion_tokens":4,"completion_tokens_details":{"reasoning_tokens":6}}}"#;
     let hinted = read_usage(body, &Hints { provider: Some("xai"), ..Hints::default() }).unwrap();
     assert_eq!(hinted.get(Unit::Output), Some(10));
-    assert_eq!(hinted.about().unwrap().provider.as_deref(), Some("x_ai"));
+    assert_eq!(hinted.about().unwrap().provider.get(), Some("x_ai"));
     assert_eq!(read(body).unwrap().get(Unit::Output), Some(4));
 }
 
@@ -176,7 +185,7 @@ fn json_reads_as_pythons_json_does() {
     assert_eq!(read(r#"{"usage":{"prompt_tokens":1},"usage":null}"#), None);
     let escaped = r#"{"us\u0061ge":{"prompt\u005ftokens":5,"completion_tokens":"6"},"model":"a\"\ud83d\ude00"}"#;
     assert_eq!(counts(read(escaped).as_ref())[..2], [5, 6]);
-    assert_eq!(read(escaped).unwrap().about().unwrap().model.as_deref(), Some("a\"😀"));
+    assert_eq!(read(escaped).unwrap().about().unwrap().model.get(), Some("a\"😀"));
 }
 
 #[test]
@@ -245,6 +254,9 @@ fn nothing_is_made_of_nothing() {
         r#"{"name":"cachedContents/x","usageMetadata":{"totalTokenCount":3512}}"#,
         r#"{"choices":[{"message":{"content":"{\"usage\":{\"prompt_tokens\":5}}"}}]}"#,
         r#"{"metadata":{"usage":"prompt_tokens"}}"#,
+        r#"{"usage":{"cost":0,"seconds":null}}"#,
+        r#"{"id":"p","status":"succeeded","metrics":{"predict_time":1.2}}"#,
+        r#"{"error":{"message":"x","type":"invalid_request_error"}}"#,
     ] {
         assert_eq!(read(text), None, "{text}");
     }

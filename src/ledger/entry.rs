@@ -76,9 +76,9 @@ pub(crate) fn put_call(to: &mut Vec<u8>, call: &Call) {
         to.extend_from_slice(&call.usage.flags.bits().to_le_bytes());
         let about = call.usage.about();
         for text in [
-            about.and_then(|about| about.response_id.as_deref()),
-            about.and_then(|about| about.service_tier.as_deref()),
-            about.and_then(|about| about.cost.as_deref()),
+            about.and_then(|about| about.response_id.get()),
+            about.and_then(|about| about.service_tier.get()),
+            about.and_then(|about| about.cost.get()),
         ] {
             put_text(to, &kept(text.unwrap_or_default()));
         }
@@ -284,6 +284,7 @@ impl<'a> Bytes<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::name::Name;
     use crate::usage::{About, Origin, Usage};
     use proptest::prelude::*;
 
@@ -294,7 +295,7 @@ mod tests {
         let mut labels = Labels::default();
         labels.set(Dim::Model, model);
         labels.set(Dim::Tool, "grep");
-        let about = About { cost: Some("0.0012".into()), ..About::default() };
+        let about = About { cost: Name::from("0.0012"), ..About::default() };
         let usage = Usage::new(counts, Origin::Estimated).with_about(about);
         Call { id: Id::new(99), at: 99, attempt: 2, part: 1, run: Some(Id(5)), labels, usage }
     }

@@ -6,6 +6,7 @@ use super::facts::Facts;
 use super::item::Label;
 use super::rule::{Beside, Dialect, Side, unit};
 use super::slot::{Slot, Slots};
+use crate::name::Name;
 use crate::unit::Unit;
 use crate::usage::{About, Counts, Origin, Usage};
 
@@ -60,7 +61,7 @@ pub(super) fn add_iterations(facts: &Facts, counts: &mut Counts, others: &mut Ve
                 for (unit, count) in lines {
                     line.set(unit, count);
                 }
-                let about = About { model: round.model.clone(), ..About::default() };
+                let about = About { model: Name::from(round.model.as_deref().unwrap_or_default()), ..About::default() };
                 others.push(Usage::new(line, Origin::Reported).with_about(about));
             }
             _ => {}

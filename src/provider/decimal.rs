@@ -63,6 +63,10 @@ impl Decimal {
         u64::try_from(digits).ok()
     }
 
+    pub(crate) const fn is_zero(self) -> bool {
+        self.digits == 0
+    }
+
     /// The number, if it is a whole one.
     pub(crate) fn whole(self) -> Option<u64> {
         (self.scale == 0).then(|| u64::try_from(self.digits).ok())?

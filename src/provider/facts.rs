@@ -5,6 +5,7 @@ use super::item::{Iteration, Label};
 use super::number::Number;
 use super::place::Place;
 use super::slot::{Note, Slot, Slots};
+use crate::usage::About;
 
 /// What kind of body or event this is, as far as the rules must know.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,10 +41,9 @@ pub(crate) struct Facts {
     /// Usage of a choice, until it is known that the body has none of its own.
     choice: Option<Box<Facts>>,
     label: Label,
-    pub(super) model: Option<Box<str>>,
-    pub(super) id: Option<Box<str>>,
+    /// What was said beside numbers; keeps its place when it is forgotten.
+    pub(super) about: Option<Box<About>>,
     pub(super) request_id: Option<Box<str>>,
-    pub(super) tier: Option<Box<str>>,
     item_model: Option<Box<str>>,
     cost: Option<Decimal>,
     upstream: Option<Decimal>,
@@ -66,10 +66,8 @@ impl Default for Facts {
             malformed_before: false,
             choice: None,
             label: Label::None,
-            model: None,
-            id: None,
+            about: None,
             request_id: None,
-            tier: None,
             item_model: None,
             cost: None,
             upstream: None,
@@ -97,6 +95,17 @@ impl Facts {
     #[inline]
     pub(super) const fn any(&self, slots: Slots) -> bool {
         self.known & slots.0 != 0
+    }
+
+    /// The numbers of `slots` that were said, by the place of their slot.
+    #[inline]
+    pub(super) fn said(&self, slots: Slots) -> impl Iterator<Item = (usize, u64)> {
+        let mut left = self.known & slots.0;
+        std::iter::from_fn(move || {
+            let at = left.trailing_zeros() as usize;
+            left &= left.wrapping_sub(1);
+            Some((at, *self.values.get(at)?))
+        })
     }
 
     /// Puts a number that the caller knows.
@@ -130,10 +139,11 @@ impl Facts {
     pub(crate) fn note(&mut self, note: Note, text: &str, depth: usize) {
         let boxed = || (!text.is_empty()).then(|| Box::from(text));
         match note {
-            Note::Model => self.model = boxed().or(self.model.take()),
-            Note::Id => self.id = boxed().or(self.id.take()),
+            Note::Model | Note::Id | Note::Tier if text.is_empty() => {}
+            Note::Model => self.about().model.set(text),
+            Note::Id => self.about().response_id.set(text),
+            Note::Tier => self.about().service_tier.set(text),
             Note::RequestId => self.request_id = boxed(),
-            Note::Tier => self.tier = boxed().or(self.tier.take()),
             Note::ItemModel => self.item_model = boxed(),
             Note::Label => self.label = Label::read(text),
             Note::Kind if depth == 1 => self.hear_kind(text),
@@ -144,6 +154,11 @@ impl Facts {
                 self.scalar_note(note, text);
             }
         }
+    }
+
+    #[inline]
+    fn about(&mut self) -> &mut About {
+        self.about.get_or_insert_default()
     }
 
     /// Hears that the body holds vectors.
@@ -311,6 +326,13 @@ impl Facts {
         matches!(self.kind, Kind::Plain | Kind::Ended)
     }
 
+    /// Whether something is said that is paid for without tokens: pages, characters, seconds, or the price itself.
+    pub(super) fn says_other(&self) -> bool {
+        self.any(Slots::of(&[Slot::Pages, Slot::Characters]))
+            || self.milliseconds().is_some()
+            || self.cost().is_some_and(|cost| !cost.is_zero())
+    }
+
     /// Milliseconds of audio that the provider states.
     pub(super) fn milliseconds(&self) -> Option<u64> {
         self.seconds?.floor(3)
@@ -322,7 +344,12 @@ impl Facts {
         (self.malformed, self.truncated, self.done, self.byok) = (false, false, false, false);
         (self.of_choice, self.embeds, self.choice) = (false, false, None);
         (self.kind, self.label) = (Kind::Plain, Label::None);
-        (self.model, self.id, self.request_id, self.tier, self.item_model) = (None, None, None, None, None);
+        (self.request_id, self.item_model) = (None, None);
+        if let Some(about) = &mut self.about {
+            about.model.clear();
+            about.response_id.clear();
+            about.service_tier.clear();
+        }
         (self.cost, self.upstream, self.seconds) = (None, None, None);
         self.iterations.clear();
     }
@@ -353,15 +380,22 @@ impl Facts {
 
     /// Takes over what `newer` says beside numbers.
     pub(super) fn take_notes(&mut self, newer: &mut Self) {
-        let take = |mine: &mut Option<Box<str>>, theirs: &mut Option<Box<str>>| {
-            if theirs.is_some() {
-                *mine = theirs.take();
+        if let (Some(mine), Some(theirs)) = (&mut self.about, &newer.about) {
+            for (mine, theirs) in [
+                (&mut mine.model, &theirs.model),
+                (&mut mine.response_id, &theirs.response_id),
+                (&mut mine.service_tier, &theirs.service_tier),
+            ] {
+                if let Some(name) = theirs.get() {
+                    mine.set(name);
+                }
             }
-        };
-        take(&mut self.model, &mut newer.model);
-        take(&mut self.id, &mut newer.id);
-        take(&mut self.request_id, &mut newer.request_id);
-        take(&mut self.tier, &mut newer.tier);
+        } else if self.about.is_none() {
+            self.about = newer.about.take();
+        }
+        if newer.request_id.is_some() {
+            self.request_id = newer.request_id.take();
+        }
         self.embeds |= newer.embeds;
         self.malformed |= newer.malformed;
         self.truncated |= newer.truncated;

@@ -94,7 +94,7 @@ impl Fold {
     }
 
     fn complete_one(&mut self, hints: &Hints<'_>) {
-        let id = self.now.id.clone();
+        let id = self.response_id().map(Box::from);
         let Some(now) = usage(&self.now, hints) else { return };
         self.now.forget(Slots::ALL);
         if let Some((newest, usage)) = self.newest.take()
@@ -147,12 +147,12 @@ impl Fold {
 
     /// Model that answers, as the provider names it.
     pub(crate) fn model(&self) -> Option<&str> {
-        self.now.model.as_deref()
+        self.now.about.as_ref()?.model.get()
     }
 
     /// The provider's id of the answer.
     pub(crate) fn response_id(&self) -> Option<&str> {
-        self.now.id.as_deref()
+        self.now.about.as_ref()?.response_id.get()
     }
 
     /// Puts a number that stands beside the body.

@@ -29,16 +29,17 @@ impl Means {
 
 impl Place {
     /// What a member called `name` means here; `None` if nothing.
-    #[inline]
+    #[inline(always)]
+    #[allow(clippy::inline_always)]
     pub(crate) fn member(self, name: &[u8]) -> Option<&'static Means> {
         let key = Key::new(self, name);
         let mut at = key.hash();
         loop {
             let row = usize::from(*TABLE.get(at & (SIZE - 1))?);
-            if *KEYS.get(row)? == key {
+            if KEYS.get(row)?.is(key) {
                 let row = ROWS.get(row)?;
                 // From 4 to 24 bytes the key says it all.
-                if (4..=24).contains(&name.len()) || row.name.as_bytes() == name {
+                if name.len().wrapping_sub(4) <= 20 || row.name.as_bytes() == name {
                     return Some(&row.means);
                 }
             }
@@ -70,6 +71,7 @@ struct Key {
 impl Key {
     #[inline]
     const fn new(place: Place, name: &[u8]) -> Self {
+        let rest = (name.len() as u64) << 8 | place as u64;
         let (head, tail) = if let (Some(head), Some(tail)) = (name.first_chunk::<8>(), name.last_chunk::<8>()) {
             (u64::from_le_bytes(*head), u64::from_le_bytes(*tail))
         } else if let (Some(head), Some(tail)) = (name.first_chunk::<4>(), name.last_chunk::<4>()) {
@@ -81,20 +83,26 @@ impl Key {
         } else {
             (0, 0)
         };
-        let middle = match name.split_at_checked(8) {
-            Some((_, behind)) if name.len() > 16 => match behind.first_chunk::<8>() {
+        let middle = match name {
+            [_, _, _, _, _, _, _, _, middle @ ..] if middle.len() > 8 => match middle.first_chunk::<8>() {
                 Some(middle) => u64::from_le_bytes(*middle),
                 None => 0,
             },
             _ => 0,
         };
-        Self { head, middle, tail, rest: (name.len() as u64) << 8 | place as u64 }
+        Self { head, middle, tail, rest }
+    }
+
+    #[inline]
+    const fn is(self, other: Self) -> bool {
+        (self.head ^ other.head) | (self.middle ^ other.middle) | (self.tail ^ other.tail) | (self.rest ^ other.rest)
+            == 0
     }
 
     #[inline]
     const fn hash(self) -> usize {
-        let mixed = (self.head ^ self.tail.rotate_left(29) ^ self.rest.wrapping_mul(0xD6E8_FEB8_6659_FD93))
-            .wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        let mixed =
+            (self.head ^ self.tail.rotate_left(29) ^ self.rest.rotate_left(40)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
         #[allow(clippy::cast_possible_truncation)] // BITS of it
         {
             (mixed >> (64 - BITS)) as usize

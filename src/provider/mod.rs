@@ -38,29 +38,33 @@ pub(crate) use {
 };
 
 #[cfg(not(feature = "python"))]
-use number::Number;
-use rule::Dialect;
+use {number::Number, place::Place};
+
+use rule::Ready;
 use slot::Slots;
 
 use crate::unit::Unit;
 use crate::usage::{About, Counts, Flag, Flags, Origin, Usage};
 
 /// Every dialect; the first whose marks were said applies. Bodies come before metrics, metrics before headers.
-static DIALECTS: &[&Dialect] = &[
-    &openai::CHAT,
-    &anthropic::MESSAGES,
-    &openai::RESPONSES,
-    &gemini::GENERATE,
-    &gemini::INTERACTIONS,
-    &cohere::COHERE,
-    &plain::OLLAMA,
-    &plain::RESULTS,
-    &plain::LLAMA,
-    &plain::MODELS,
-    &openai::TOTAL,
-    &plain::METRICS,
-    &plain::HEADERS,
+static DIALECTS: &[Ready] = &[
+    Ready::new(openai::CHAT),
+    Ready::new(anthropic::MESSAGES),
+    Ready::new(openai::RESPONSES),
+    Ready::new(gemini::GENERATE),
+    Ready::new(gemini::INTERACTIONS),
+    Ready::new(cohere::COHERE),
+    Ready::new(plain::OLLAMA),
+    Ready::new(plain::RESULTS),
+    Ready::new(plain::LLAMA),
+    Ready::new(plain::MODELS),
+    Ready::new(openai::TOTAL),
+    Ready::new(plain::METRICS),
+    Ready::new(plain::HEADERS),
 ];
+/// The chat shape as these providers mean it; the marks are the same.
+static XAI: Ready = Ready::new(openai::XAI);
+static PERPLEXITY: Ready = Ready::new(openai::PERPLEXITY);
 
 /// What the caller knows about an answer. Everything may be missing; shape and arithmetic decide then.
 #[derive(Clone, Copy, Debug, Default)]
@@ -75,16 +79,16 @@ pub struct Hints<'a> {
 }
 
 impl Hints<'_> {
-    /// The chat shape as this provider means it.
-    fn chat(&self, facts: &Facts) -> &'static Dialect {
-        const PERPLEXITY: Slots = Slots::of(&[Slot::Citation]);
-        const XAI: Slots = Slots::of(&[Slot::CachedText, Slot::PromptText]);
+    /// The chat shape as this provider means it, if it means it otherwise than OpenAI.
+    fn chat(&self, facts: &Facts) -> Option<&'static Ready> {
+        const CITATION: Slots = Slots::of(&[Slot::Citation]);
+        const GRPC: Slots = Slots::of(&[Slot::CachedText, Slot::PromptText]);
         match self.provider {
-            Some("perplexity") => &openai::PERPLEXITY,
-            Some("xai" | "x_ai" | "x-ai") => &openai::XAI,
-            _ if facts.any(PERPLEXITY) => &openai::PERPLEXITY,
-            _ if facts.any(XAI) => &openai::XAI,
-            _ => &openai::CHAT,
+            Some("perplexity") => Some(&PERPLEXITY),
+            Some("xai" | "x_ai" | "x-ai") => Some(&XAI),
+            _ if facts.any(CITATION) => Some(&PERPLEXITY),
+            _ if facts.any(GRPC) => Some(&XAI),
+            _ => None,
         }
     }
 
@@ -108,9 +112,9 @@ impl Hints<'_> {
     }
 }
 
-/// Whether `facts` say anything that a dialect reads.
+/// Whether `facts` say anything that a dialect reads, or that is paid for without tokens.
 pub(crate) fn says_usage(facts: &Facts) -> bool {
-    DIALECTS.iter().any(|dialect| facts.any(dialect.marks))
+    DIALECTS.iter().any(|dialect| dialect.applies(facts)) || facts.says_other()
 }
 
 /// The usage that `facts` amount to; `None` if they say nothing of it.
@@ -124,25 +128,35 @@ pub(crate) fn usage_of(facts: &mut Facts, hints: &Hints<'_>) -> Option<Usage> {
     facts.complete();
     let mut others = Vec::new();
     let mut usage = counted(facts, hints, &mut others)?;
-    usage.set_about(About {
-        provider: hints.provider_name().map(Box::from),
-        model: facts.model.take(),
-        response_id: facts.id.take().or_else(|| facts.request_id.take()),
-        service_tier: facts.tier.take(),
-        cost: facts.cost().map(|cost| cost.to_string().into_boxed_str()),
-        others,
-    });
+    let (provider, cost, request) = (hints.provider_name(), facts.cost(), facts.request_id.as_deref());
+    let mut about = facts.about.take();
+    if provider.is_some() || cost.is_some() || request.is_some() || !others.is_empty() {
+        let about: &mut About = about.get_or_insert_default();
+        about.others = others;
+        about.provider.set(provider.unwrap_or_default());
+        if let Some(cost) = cost {
+            about.cost.set(&cost.to_string());
+        }
+        if let (None, Some(id)) = (about.response_id.get(), request) {
+            about.response_id.set(id);
+        }
+    }
+    usage.set_about(about);
     Some(usage)
 }
 
 #[inline]
 fn counted(facts: &Facts, hints: &Hints<'_>, others: &mut Vec<Usage>) -> Option<Usage> {
-    let mut dialect = *DIALECTS.iter().find(|dialect| facts.any(dialect.marks))?;
-    if dialect.marks == openai::CHAT.marks {
-        dialect = hints.chat(facts);
+    let mut dialect = DIALECTS.iter().find(|dialect| dialect.applies(facts));
+    if facts.any(openai::CHAT.marks) {
+        dialect = hints.chat(facts).or(dialect);
     }
     let mut flags = Flags::default();
-    let mut counts = dialect.counts(facts, &mut flags);
+    let mut counts = match dialect {
+        Some(dialect) => dialect.counts(facts, &mut flags),
+        None if facts.says_other() => Counts::default(),
+        None => return None,
+    };
     anthropic::add_iterations(facts, &mut counts, others);
     settle_cache_writes(&mut counts);
     common_units(facts, &mut counts);
@@ -185,15 +199,9 @@ fn common_units(facts: &Facts, counts: &mut Counts) {
 
 /// The count that a header of the answer states, and where it belongs (Bedrock).
 pub(crate) fn header(name: &str, value: &str) -> Option<(Slot, u64)> {
-    const NAMES: [(&str, Slot); 4] = [
-        ("x-amzn-bedrock-input-token-count", Slot::HeaderInput),
-        ("x-amzn-bedrock-output-token-count", Slot::HeaderOutput),
-        ("x-amzn-bedrock-cache-read-input-token-count", Slot::HeaderCacheRead),
-        ("x-amzn-bedrock-cache-write-input-token-count", Slot::HeaderCacheWrite),
-    ];
-    let (_, slot) = NAMES.iter().find(|(known, _)| known.eq_ignore_ascii_case(name))?;
+    let slot = Place::Headers.member(name.to_ascii_lowercase().as_bytes())?.count?;
     match Number::read(value.as_bytes()) {
-        Number::Count(count) => Some((*slot, count)),
+        Number::Count(count) => Some((slot, count)),
         Number::Null | Number::Bad => None,
     }
 }

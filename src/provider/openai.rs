@@ -1,7 +1,8 @@
 //! OpenAI's chat shape, which most providers speak, and its responses shape.
 //!
 //! Source: openai 3.54.0 `CompletionUsage`, `CreateEmbeddingResponse`, `ResponseUsage`; xAI counts reasoning beside
-//! the completion; Perplexity counts reasoning and citations beside both; read 2026-11-22.
+//! the completion; Perplexity counts reasoning and citations beside both; read 2026-11-22. Mistral's agents guide counts
+//! what connectors brought beside the prompt; read 2026-11-28.
 
 use super::rule::{Beside, Dialect, Row, Side, unit};
 use super::slot::{Slot, Slots};
@@ -34,6 +35,7 @@ const UNITS: &[Row] = &[
     unit(Unit::InputAudio, &[Slot::InAudio, Slot::PromptAudio]),
     unit(Unit::InputImage, &[Slot::InImage, Slot::PromptImage, Slot::UsageImage]),
     unit(Unit::InputVideo, &[Slot::InVideo, Slot::UsageVideo]),
+    unit(Unit::ToolPrompt, &[Slot::Connector]),
     unit(Unit::Citation, &[Slot::Citation]),
     unit(Unit::Reasoning, REASONING),
     unit(Unit::OutputText, &[Slot::OutText]),
@@ -51,7 +53,10 @@ pub(super) const CHAT: Dialect = Dialect {
     output: &[Slot::Completion],
     total: &[Slot::Total],
     rest_is_output: false,
-    beside: &[Beside { side: Side::Output, slots: REASONING, added: false }],
+    beside: &[
+        Beside { side: Side::Output, slots: REASONING, added: false },
+        Beside { side: Side::Input, slots: &[Slot::Connector], added: true },
+    ],
     units: UNITS,
 };
 

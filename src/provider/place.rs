@@ -67,6 +67,12 @@ pub(crate) enum Place {
     CostDetails,
     /// A piece of another body, in base64 (Bedrock).
     Wrapped,
+    /// What boto3 says of an answer, with its headers inside.
+    BotoMeta,
+    /// Headers of an answer (Bedrock).
+    Headers,
+    /// How a text was generated (TGI).
+    Generated,
     /// Groq's own corner; the last place.
     XGroq,
 }

@@ -28,12 +28,11 @@ pub(super) struct Beside {
 pub(super) struct Row {
     unit: Unit,
     slots: &'static [Slot],
-    any: Slots,
 }
 
 /// A unit: the first of `slots` that was said.
 pub(super) const fn unit(unit: Unit, slots: &'static [Slot]) -> Row {
-    Row { unit, slots, any: Slots::of(slots) }
+    Row { unit, slots }
 }
 
 /// How one family of providers reports usage.
@@ -58,15 +57,56 @@ pub(super) struct Dialect {
 /// At most this many numbers can stand beside the totals of one dialect.
 const MOST_BESIDE: usize = 3;
 
-impl Dialect {
+/// A dialect with its units in the order of the slots, so that only what was said is looked at.
+#[derive(Debug)]
+pub(super) struct Ready {
+    dialect: Dialect,
+    /// The slots that fill a unit.
+    any: Slots,
+    /// The row of each of them.
+    row_of: [u8; Slot::COUNT],
+    /// What the documentation counts beside the totals.
+    added: Slots,
+}
+
+impl Ready {
+    #[allow(clippy::indexing_slicing, clippy::cast_possible_truncation)] // run by the compiler
+    pub(super) const fn new(dialect: Dialect) -> Self {
+        let (mut any, mut row_of, mut row) = (0, [0; Slot::COUNT], 0);
+        while row < dialect.units.len() {
+            let mut rest = dialect.units[row].slots;
+            while let [slot, tail @ ..] = rest {
+                assert!(any & Slots::of(&[*slot]).0 == 0, "a slot fills two units");
+                any |= Slots::of(&[*slot]).0;
+                row_of[*slot as usize] = row as u8;
+                rest = tail;
+            }
+            row += 1;
+        }
+        let (mut added, mut rest) = (0, dialect.beside);
+        while let [part, tail @ ..] = rest {
+            if part.added {
+                added |= Slots::of(part.slots).0;
+            }
+            rest = tail;
+        }
+        Self { dialect, any: Slots(any), row_of, added: Slots(added) }
+    }
+
+    /// Whether `facts` say anything that this dialect reads.
+    #[inline]
+    pub(super) const fn applies(&self, facts: &Facts) -> bool {
+        facts.any(self.dialect.marks)
+    }
+
     /// The counts that `facts` amount to. The totals are inclusive afterwards.
     pub(super) fn counts(&self, facts: &Facts, flags: &mut Flags) -> Counts {
         let mut counts = Counts::default();
-        for row in self.units {
-            if facts.any(row.any)
-                && let Some(count) = first(facts, row.slots)
-            {
-                counts.set(row.unit, count);
+        for (slot, count) in facts.said(self.any) {
+            let row = self.row_of.get(slot).and_then(|row| self.dialect.units.get(usize::from(*row)));
+            if let Some(Row { unit, slots }) = row {
+                let count = if let [_] = slots { Some(count) } else { first(facts, slots) };
+                counts.set(*unit, count.unwrap_or(0));
             }
         }
         self.totals(facts, &mut counts, flags);
@@ -74,8 +114,25 @@ impl Dialect {
     }
 
     fn totals(&self, facts: &Facts, counts: &mut Counts, flags: &mut Flags) {
-        let (input, output) = (first(facts, self.input), first(facts, self.output));
-        let total = first(facts, self.total);
+        let dialect = &self.dialect;
+        let (input, output) = (first(facts, dialect.input), first(facts, dialect.output));
+        let total = first(facts, dialect.total);
+        if let (Some(input), Some(output), Some(total)) = (input, output, total)
+            && input.saturating_add(output) == total
+            && !facts.any(self.added)
+        {
+            counts.set(Unit::Input, input);
+            counts.set(Unit::Output, output);
+        } else {
+            dialect.add_up(facts, [input, output, total], counts, flags);
+        }
+    }
+}
+
+impl Dialect {
+    /// Makes totals of what was said as input, output and the provider's own total, by arithmetic.
+    fn add_up(&self, facts: &Facts, said: [Option<u64>; 3], counts: &mut Counts, flags: &mut Flags) {
+        let [input, output, total] = said;
         let mut beside = [0; MOST_BESIDE];
         let mut chosen = 0_u8;
         for (at, (count, part)) in beside.iter_mut().zip(self.beside).enumerate() {
@@ -115,10 +172,14 @@ impl Dialect {
                 // What embeds or ranks reports its input and a total, which is what it bills.
                 (Some(_), None) if self.rest_is_output => output = total.checked_sub(input.unwrap_or(0)),
                 (Some(count), None) => (input, output) = (Some(count.max(total)), Some(0)),
-                (Some(input), Some(count)) => {
-                    let gap = total.saturating_sub(input.saturating_add(count));
-                    if gap > 0 {
-                        output = Some(count.saturating_add(gap));
+                (Some(read), Some(wrote)) => {
+                    let gap = total.saturating_sub(read.saturating_add(wrote));
+                    if gap > 0 && facts.milliseconds().is_some_and(|heard| heard > 0) {
+                        // Mistral counts what it heard in the total alone: 12.5 tokens a second, by half minutes.
+                        input = Some(read.saturating_add(gap));
+                        counts.add(Unit::InputAudio, gap);
+                    } else if gap > 0 {
+                        output = Some(wrote.saturating_add(gap));
                         flags.set(Flag::Gap);
                     }
                 }

@@ -53,6 +53,8 @@ slots! {
     Reasoning,
     /// Citations beside the input (Perplexity).
     Citation,
+    /// What connectors fed into the model, beside the input (Mistral).
+    Connector,
     /// Text of the input, beside it (xAI gRPC).
     PromptText,
     /// Images of the input, beside it (xAI gRPC).
@@ -157,9 +159,9 @@ slots! {
     TitanInput,
     /// Output (Titan, at the end of a stream).
     TitanOutput,
-    /// Input (Llama on Bedrock).
+    /// Input (Llama on Bedrock, TGI, llama.cpp).
     LlamaPrompt,
-    /// Output (Llama on Bedrock).
+    /// Output (Llama on Bedrock, TGI, llama.cpp).
     LlamaGeneration,
     /// Total beside everything (some embeddings).
     BodyTotal,

@@ -9,9 +9,9 @@
 use super::place::{Means, Place, count, items, object, text};
 use super::slot::{Note, Slot};
 use Place::{
-    BedrockMetrics, Billed, Body, CacheCreation, CacheDetail, CachedDetails, Candidate, Choice, CostDetails, Delta,
-    InputDetails, InputModality, Iteration, Message, Meta, Metrics, Model, OutputDetails, OutputModality, Prediction,
-    Said, ServerTools, Tokens, ToolCall, ToolModality, Turn, Usage, Wrapped, XGroq,
+    BedrockMetrics, Billed, Body, BotoMeta, CacheCreation, CacheDetail, CachedDetails, Candidate, Choice, CostDetails,
+    Delta, Generated, Headers, InputDetails, InputModality, Iteration, Message, Meta, Metrics, Model, OutputDetails,
+    OutputModality, Prediction, Said, ServerTools, Tokens, ToolCall, ToolModality, Turn, Usage, Wrapped, XGroq,
 };
 
 /// Every name. The same name may mean different things in different places.
@@ -80,6 +80,21 @@ pub(super) const LISTED: &[(Place, &str, Means)] = &[
     (Body, "prompt_token_count", count(Slot::LlamaPrompt)),
     (Body, "generation_token_count", count(Slot::LlamaGeneration)),
     (Body, "total_tokens", count(Slot::BodyTotal)),
+    (Body, "input_token_count", count(Slot::ResultInput)),  // watsonx, what embeds or ranks
+    (Place::Result, "embedding", text(Note::Vectors)),
+    (Body, "details", object(Generated)),                   // TGI
+    (Generated, "input_length", count(Slot::LlamaPrompt)),
+    (Generated, "generated_tokens", count(Slot::LlamaGeneration)),
+    (Body, "tokens_evaluated", count(Slot::LlamaPrompt)),   // llama.cpp
+    (Body, "tokens_predicted", count(Slot::LlamaGeneration)),
+    (Body, "meta_info", object(Usage)),                     // SGLang
+    (Body, "ResponseMetadata", object(BotoMeta)),
+    (BotoMeta, "RequestId", text(Note::RequestId)),
+    (BotoMeta, "HTTPHeaders", object(Headers)),
+    (Headers, "x-amzn-bedrock-input-token-count", count(Slot::HeaderInput)),
+    (Headers, "x-amzn-bedrock-output-token-count", count(Slot::HeaderOutput)),
+    (Headers, "x-amzn-bedrock-cache-read-input-token-count", count(Slot::HeaderCacheRead)),
+    (Headers, "x-amzn-bedrock-cache-write-input-token-count", count(Slot::HeaderCacheWrite)),
 
     // Usage, OpenAI's chat shape and its relatives.
     (Usage, "prompt_tokens", count(Slot::Prompt)),
@@ -107,6 +122,7 @@ pub(super) const LISTED: &[(Place, &str, Means)] = &[
     (Usage, "prompt_cache_miss_tokens", count(Slot::CacheMiss)),
     (Usage, "reasoning_tokens", count(Slot::Reasoning)),    // Perplexity, xAI gRPC
     (Usage, "citation_tokens", count(Slot::Citation)),
+    (Usage, "connector_tokens", count(Slot::Connector)),    // Mistral
     (Usage, "cached_prompt_text_tokens", count(Slot::CachedText)),
     (Usage, "prompt_text_tokens", count(Slot::PromptText)),
     (Usage, "prompt_image_tokens", count(Slot::PromptImage)),

@@ -6,6 +6,7 @@ mod extract;
 mod ledger;
 mod listening;
 mod meter;
+mod model;
 mod names;
 mod open_call;
 mod patch;

@@ -3,6 +3,8 @@
 //! Attribute names are interned, so that the same name is the same object wherever it stands. One glance at its address
 //! replaces reading it; other texts, such as the keys that `json.loads` makes, are read.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyString;
@@ -11,12 +13,16 @@ use crate::provider::{Means, Place};
 
 const BITS: u32 = 10;
 const SIZE: usize = 1 << BITS;
+/// How many attribute names without a meaning are remembered; each is kept for good.
+const MOST_UNKNOWN: usize = 256;
 
 type Row = (u64, &'static Means);
 
 /// Every name that means something, by address.
 pub(super) struct Names {
     table: Box<[Option<Row>]>,
+    /// Names of attributes that mean nothing, by address, each where its address puts it.
+    unknown: [AtomicU64; MOST_UNKNOWN],
     /// An interned text keeps its address for as long as somebody holds it.
     _held: Vec<Py<PyString>>,
 }
@@ -39,7 +45,7 @@ impl Names {
             }
             held.push(name.unbind());
         }
-        Self { table, _held: held }
+        Self { table, unknown: [const { AtomicU64::new(0) }; MOST_UNKNOWN], _held: held }
     }
 
     /// What a member called `name` means in an object of `place`; `None` if nothing.
@@ -54,6 +60,26 @@ impl Names {
             at += 1;
         }
         place.member(name.to_str().ok()?.as_bytes())
+    }
+
+    /// The same for the name of an attribute, which stands in every object of its class.
+    #[inline]
+    pub(super) fn attribute(&self, name: &Bound<'_, PyString>, place: Place) -> Option<&'static Means> {
+        let key = key(name, place);
+        let unknown = self.unknown.get(start(key) % MOST_UNKNOWN)?;
+        let kept = unknown.load(Ordering::Relaxed);
+        if kept == key {
+            return None;
+        }
+        let means = self.means(name, place);
+        if means.is_none()
+            && kept == 0
+            && unknown.compare_exchange(0, key, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+        {
+            // Nobody else can ever have this address.
+            std::mem::forget(name.clone());
+        }
+        means
     }
 }
 

@@ -4,6 +4,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyByteArray, PyBytes, PyDict, PyFloat, PyInt, PyList, PyMemoryView, PyString, PyTuple};
 
+use super::model;
 use super::names::Names;
 use crate::provider::json::{Fed, Scanner};
 use crate::provider::{Collector, Facts, Means, Note, Number, Place};
@@ -47,7 +48,7 @@ impl<'py> Teller<'_, 'py> {
         self.budget -= 1;
         self.facts.enter(place);
         if let Ok(dict) = object.cast::<PyDict>() {
-            self.members(dict, place, depth);
+            self.members::<false>(dict, place, depth);
         } else {
             self.attributes(object, place, depth);
         }
@@ -56,14 +57,16 @@ impl<'py> Teller<'_, 'py> {
 
     /// Hears plain values at once and looks into the others when the dict is done: that may run Python code, which may
     /// change the dict.
-    fn members(&mut self, dict: &Bound<'py, PyDict>, place: Place, depth: usize) {
+    #[inline]
+    fn members<const ATTRIBUTES: bool>(&mut self, dict: &Bound<'py, PyDict>, place: Place, depth: usize) {
         if dict.is_empty() {
             return;
         }
         let first = self.later.len();
         for (name, value) in dict {
             let Ok(name) = name.cast::<PyString>() else { continue };
-            let Some(means) = self.names.means(name, place) else { continue };
+            let means = if ATTRIBUTES { self.names.attribute(name, place) } else { self.names.means(name, place) };
+            let Some(means) = means else { continue };
             if self.plain(*means, &value, depth) {
                 continue;
             }
@@ -107,16 +110,24 @@ impl<'py> Teller<'_, 'py> {
     }
 
     fn attributes(&mut self, object: &Bound<'py, PyAny>, place: Place, depth: usize) {
+        if let Some((own, more)) = model::namespaces(object) {
+            self.members::<true>(&own, place, depth);
+            if let Some(more) = more {
+                self.members::<false>(&more, place, depth);
+            }
+            return;
+        }
         let py = object.py();
         let own = object.getattr(intern!(py, "__dict__")).ok();
         let own = own.as_ref().and_then(|own| own.cast::<PyDict>().ok());
         if let Some(own) = own {
-            self.members(own, place, depth);
+            self.members::<true>(own, place, depth);
         }
         // What pydantic does not know by name.
         if let Ok(more) = object.getattr(intern!(py, "__pydantic_extra__")) {
+            model::met(object);
             if let Ok(more) = more.cast::<PyDict>() {
-                self.members(more, place, depth);
+                self.members::<false>(more, place, depth);
             }
         } else if own.is_none_or(|own| !has_public(own)) {
             self.names(object, place, depth);

@@ -8,6 +8,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{IntoPyDict, PyDict, PyType};
 
 use crate::door;
+use crate::name::Name;
 use crate::unit::Unit;
 use crate::usage::{About, Counts, Origin, Usage};
 
@@ -86,7 +87,7 @@ usage_methods! {
                 known.set(unit, count);
             }
         }
-        let text = |text: Option<&str>| text.map(Box::from);
+        let text = |text: Option<&str>| Name::from(text.unwrap_or_default());
         Ok(Self(Usage::new(known, origin).with_about(About {
             provider: text(provider),
             model: text(model),
@@ -116,32 +117,32 @@ usage_methods! {
     /// Provider that answered.
     #[getter]
     fn provider(&self) -> Option<&str> {
-        self.0.about()?.provider.as_deref()
+        self.0.about()?.provider.get()
     }
 
     /// Model that answered, as the provider names it.
     #[getter]
     fn model(&self) -> Option<&str> {
-        self.0.about()?.model.as_deref()
+        self.0.about()?.model.get()
     }
 
     /// The provider's id of the answer.
     #[getter]
     fn response_id(&self) -> Option<&str> {
-        self.0.about()?.response_id.as_deref()
+        self.0.about()?.response_id.get()
     }
 
     /// Service tier that the provider says it served.
     #[getter]
     fn service_tier(&self) -> Option<&str> {
-        self.0.about()?.service_tier.as_deref()
+        self.0.about()?.service_tier.get()
     }
 
     /// What the provider says the call cost in US dollars, an exact `decimal.Decimal`.
     #[getter]
     fn cost<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
         static DECIMAL: PyOnceLock<Py<PyType>> = PyOnceLock::new();
-        let Some(cost) = self.0.about().and_then(|about| about.cost.as_deref()) else { return Ok(None) };
+        let Some(cost) = self.0.about().and_then(|about| about.cost.get()) else { return Ok(None) };
         DECIMAL.import(py, "decimal", "Decimal")?.call1((cost,)).map(Some)
     }
 

@@ -153,6 +153,87 @@ pub(crate) const BODIES: &[(&str, [i64; 5])] = &[
         r#"{"id":"p","status":"succeeded","output":["x"],"metrics":{"input_token_count":14,"output_token_count":5,"predict_time":0.3}}"#,
         [14, 5, -1, -1, -1],
     ),
+    // Something long that is skipped: brackets, quotes and backslashes in texts, runs of either length.
+    (
+        r#"{"choices":[{"index":0,"logprobs":{"content":[{"token":"]","bytes":[93],"top_logprobs":[]},{"token":"\\","top_logprobs":[{"token":"\\\""},{"token":"}]"}]},{"token":"a text of more than sixty-four bytes, so that a block has no quote in it at all, then \\","top_logprobs":[[[]],[{}]]}]},"message":{"content":"[\"[\\\"]\\\\\"{"}}],"x":{"deep":{"er":[{"[":"{"},"\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\""]}},"usage":{"prompt_tokens":5,"completion_tokens":6,"total_tokens":11}}"#,
+        [5, 6, -1, -1, -1],
+    ),
+    // Mistral: what connectors brought, what was heard (the total alone has it), pages.
+    (
+        r#"{"object":"conversation.response","usage":{"prompt_tokens":100,"completion_tokens":50,"total_tokens":4150,"connector_tokens":4000,"connectors":{"web_search":1}}}"#,
+        [4100, 50, -1, -1, -1],
+    ),
+    (
+        r#"{"model":"voxtral","text":"x","usage":{"prompt_audio_seconds":61,"prompt_tokens":4,"completion_tokens":30,"total_tokens":1159}}"#,
+        [1129, 30, -1, -1, -1],
+    ),
+    (r#"{"pages":[{"index":0,"markdown":"x"}],"usage_info":{"pages_processed":3,"doc_size_bytes":1234}}"#, [-1; 5]),
+    (r#"{"text":"hello","usage":{"type":"duration","seconds":9}}"#, [-1; 5]),
+    (r#"{"output":{"audio":{}},"usage":{"characters":12},"request_id":"r"}"#, [-1; 5]),
+    (r#"{"data":[{"url":"x"}],"usage":{"cost_in_usd_ticks":200000000}}"#, [-1; 5]),
+    // watsonx, what embeds and what ranks; TGI, SGLang and llama.cpp in their own words; boto3 around a body.
+    (
+        r#"{"model_id":"slate","results":[{"embedding":[0.1]},{"embedding":[0.2]}],"input_token_count":10}"#,
+        [10, 0, -1, -1, -1],
+    ),
+    (r#"{"model_id":"m","results":[{"index":1,"score":0.7}],"input_token_count":20}"#, [20, -1, -1, -1, -1]),
+    (
+        r#"{"generated_text":"x","details":{"finish_reason":"length","generated_tokens":17,"input_length":5,"seed":null}}"#,
+        [5, 17, -1, -1, -1],
+    ),
+    (
+        r#"{"text":"x","meta_info":{"id":"a","prompt_tokens":4,"completion_tokens":8,"cached_tokens":2,"finish_reason":{"type":"length"}}}"#,
+        [4, 8, 2, -1, -1],
+    ),
+    (r#"{"content":"x","tokens_predicted":8,"tokens_evaluated":5,"tokens_cached":12}"#, [5, 8, -1, -1, -1]),
+    (
+        r#"{"ResponseMetadata":{"RequestId":"r","HTTPHeaders":{"x-amzn-bedrock-input-token-count":"21","x-amzn-bedrock-output-token-count":"5","x-amzn-bedrock-cache-read-input-token-count":"9"}}}"#,
+        [30, 5, 9, -1, -1],
+    ),
+    // Realtime, Gemini Live and embeddings, VolcEngine, Baidu, Tencent, DashScope, Voyage, Jina, Cohere.
+    (
+        r#"{"type":"response.done","response":{"id":"r","usage":{"total_tokens":40,"input_tokens":30,"output_tokens":10,"input_token_details":{"cached_tokens":12,"text_tokens":10,"audio_tokens":20,"cached_tokens_details":{"text_tokens":4,"audio_tokens":8}},"output_token_details":{"text_tokens":4,"audio_tokens":6}}}}"#,
+        [30, 10, 12, -1, -1],
+    ),
+    (
+        r#"{"embeddings":[{"values":[0.1]}],"usageMetadata":{"promptTokenCount":9,"promptTokenDetails":[{"modality":"TEXT","tokenCount":9}]}}"#,
+        [9, 0, -1, -1, -1],
+    ),
+    (
+        r#"{"id":"02","model":"doubao","choices":[],"usage":{"prompt_tokens":19,"completion_tokens":9,"total_tokens":28,"prompt_tokens_details":{"cached_tokens":3},"completion_tokens_details":{"reasoning_tokens":2}}}"#,
+        [19, 9, 3, -1, 2],
+    ),
+    (
+        r#"{"data":{"embedding":[0.1],"object":"embedding"},"usage":{"prompt_tokens":187,"prompt_tokens_details":{"image_tokens":100,"text_tokens":87},"total_tokens":187}}"#,
+        [187, 0, -1, -1, -1],
+    ),
+    (
+        r#"{"id":"as-1","object":"chat.completion","result":"x","is_truncated":false,"usage":{"prompt_tokens":3,"completion_tokens":4,"total_tokens":7}}"#,
+        [3, 4, -1, -1, -1],
+    ),
+    (
+        r#"{"Response":{"RequestId":"r","Usage":{"PromptTokens":8,"TotalTokens":8},"Data":[{"Embedding":[0.1]}]}}"#,
+        [8, 0, -1, -1, -1],
+    ),
+    (
+        r#"{"output":{"choices":[]},"usage":{"input_tokens":1277,"output_tokens":81,"image_tokens":1247,"total_tokens":1358,"input_tokens_details":{"text_tokens":30,"image_tokens":1247},"output_tokens_details":{"text_tokens":81}}}"#,
+        [1277, 81, -1, -1, -1],
+    ),
+    (r#"{"data":[],"usage":{"text_tokens":5,"image_pixels":2000000,"total_tokens":3576}}"#, [3576, 0, -1, -1, -1]),
+    (r#"{"results":[{"index":0}],"usage":{"total_tokens":38}}"#, [38, 0, -1, -1, -1]),
+    (
+        r#"{"id":"e","embeddings":{"float":[[0.1]]},"meta":{"billed_units":{"images":1,"image_tokens":258}}}"#,
+        [258, 0, -1, -1, -1],
+    ),
+    // Nulls everywhere, and a prompt that was blocked.
+    (
+        r#"{"id":"m","type":"message","usage":{"input_tokens":20,"cache_creation_input_tokens":null,"cache_read_input_tokens":null,"cache_creation":null,"output_tokens":1,"output_tokens_details":null,"server_tool_use":null,"service_tier":null,"iterations":null}}"#,
+        [20, 1, -1, -1, -1],
+    ),
+    (
+        r#"{"promptFeedback":{"blockReason":"SAFETY"},"usageMetadata":{"promptTokenCount":4,"totalTokenCount":4}}"#,
+        [4, 0, -1, -1, -1],
+    ),
 ];
 
 /// Streams, as text, with the same counts.
@@ -210,6 +291,63 @@ pub(crate) const STREAMS: &[(&str, [i64; 5])] = &[
         [5, 6, -1, -1, -1],
     ),
     ("{\"metadata\":{\"usage\":{\"inputTokens\":3,\"outputTokens\":4,\"totalTokens\":7}}}\n", [3, 4, -1, -1, -1]),
+    // A run of an assistant repeats what its steps said.
+    (
+        "event: thread.run.step.completed\ndata: {\"id\":\"step_1\",\"object\":\"thread.run.step\",\"usage\":{\"prompt_tokens\":5,\"completion_tokens\":1,\"total_tokens\":6}}\n\nevent: thread.run.completed\ndata: {\"id\":\"run_1\",\"object\":\"thread.run\",\"usage\":{\"prompt_tokens\":15,\"completion_tokens\":3,\"total_tokens\":18}}\n\n",
+        [15, 3, -1, -1, -1],
+    ),
+    // Images and speech of OpenAI.
+    (
+        "data: {\"type\":\"image_generation.partial_image\",\"b64_json\":\"AA\"}\n\ndata: {\"type\":\"image_generation.completed\",\"b64_json\":\"AA\",\"usage\":{\"total_tokens\":100,\"input_tokens\":50,\"output_tokens\":50,\"input_tokens_details\":{\"text_tokens\":10,\"image_tokens\":40}}}\n\n",
+        [50, 50, -1, -1, -1],
+    ),
+    (
+        "data: {\"type\":\"speech.audio.delta\",\"audio\":\"AA\"}\n\ndata: {\"type\":\"speech.audio.done\",\"usage\":{\"input_tokens\":14,\"output_tokens\":101,\"total_tokens\":115}}\n\n",
+        [14, 101, -1, -1, -1],
+    ),
+    // Cohere's first chat API.
+    (
+        "{\"is_finished\":false,\"event_type\":\"text-generation\",\"text\":\"x\"}\n{\"is_finished\":true,\"event_type\":\"stream-end\",\"response\":{\"text\":\"x\",\"generation_id\":\"g\",\"meta\":{\"billed_units\":{\"input_tokens\":7,\"output_tokens\":9},\"tokens\":{\"input_tokens\":60,\"output_tokens\":10}}}}\n",
+        [60, 10, -1, -1, -1],
+    ),
+    // Everything in every event: Baidu, Tencent, DashScope.
+    (
+        "data: {\"id\":\"as\",\"sentence_id\":0,\"is_end\":false,\"result\":\"x\",\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":0,\"total_tokens\":3}}\n\ndata: {\"id\":\"as\",\"sentence_id\":1,\"is_end\":true,\"result\":\"\",\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":4,\"total_tokens\":7}}\n\n",
+        [3, 4, -1, -1, -1],
+    ),
+    (
+        "data: {\"Choices\":[{\"Delta\":{\"Content\":\"h\"},\"FinishReason\":\"\"}],\"Id\":\"i\",\"Usage\":{\"PromptTokens\":3,\"CompletionTokens\":1,\"TotalTokens\":4}}\n\ndata: {\"Choices\":[{\"Delta\":{\"Content\":\"\"},\"FinishReason\":\"stop\"}],\"Id\":\"i\",\"Usage\":{\"PromptTokens\":3,\"CompletionTokens\":5,\"TotalTokens\":8}}\n\n",
+        [3, 5, -1, -1, -1],
+    ),
+    (
+        "id:1\nevent:result\n:HTTP_STATUS/200\ndata:{\"output\": {\"text\": \"x\"}, \"usage\": {\"input_tokens\": 12, \"output_tokens\": 1, \"total_tokens\": 13}, \"request_id\": \"r\"}\n\nid:2\nevent:result\n:HTTP_STATUS/200\ndata:{\"output\": {\"text\": \"xy\"}, \"usage\": {\"input_tokens\": 12, \"output_tokens\": 3, \"total_tokens\": 15}, \"request_id\": \"r\"}\n\n",
+        [12, 3, -1, -1, -1],
+    ),
+    // Mistral's conversations.
+    (
+        "event: conversation.response.done\ndata: {\"type\":\"conversation.response.done\",\"usage\":{\"prompt_tokens\":100,\"completion_tokens\":50,\"total_tokens\":4150,\"connector_tokens\":4000}}\n\n",
+        [4100, 50, -1, -1, -1],
+    ),
+    // Gemini Live may say the usage of a turn behind its end.
+    (
+        "{\"serverContent\":{\"turnComplete\":true}}\n{\"usageMetadata\":{\"promptTokenCount\":5,\"responseTokenCount\":6,\"totalTokenCount\":11}}\n{\"serverContent\":{\"turnComplete\":true}}\n{\"usageMetadata\":{\"promptTokenCount\":7,\"responseTokenCount\":8,\"totalTokenCount\":15}}\n",
+        [12, 14, -1, -1, -1],
+    ),
+    // Cut before the end: what Anthropic said at the beginning.
+    (
+        "data: {\"type\":\"message_start\",\"message\":{\"id\":\"m\",\"model\":\"c\",\"usage\":{\"input_tokens\":20,\"cache_read_input_tokens\":4,\"output_tokens\":1}}}\n\ndata: {\"type\":\"content_block_delta\",\"delta\":{\"type\":\"text_delta\",\"text\":\"x\"}}\n\n",
+        [24, 1, 4, -1, -1],
+    ),
+    // Interactions.
+    (
+        "data: {\"event_type\":\"interaction.start\",\"interaction\":{\"id\":\"i\"}}\n\ndata: {\"event_type\":\"interaction.completed\",\"interaction\":{\"id\":\"i\",\"usage\":{\"total_tokens\":142,\"total_input_tokens\":9,\"total_cached_tokens\":3,\"total_output_tokens\":13,\"total_tool_use_tokens\":20,\"total_thought_tokens\":100}}}\n\n",
+        [29, 113, 3, -1, 100],
+    ),
+    // TGI.
+    (
+        "data: {\"token\":{\"id\":1,\"text\":\"x\"},\"generated_text\":null,\"details\":null}\n\ndata: {\"token\":{\"id\":2,\"text\":\"y\"},\"generated_text\":\"xy\",\"details\":{\"finish_reason\":\"length\",\"generated_tokens\":20,\"input_length\":5}}\n\n",
+        [5, 20, -1, -1, -1],
+    ),
 ];
 
 /// Frames of Amazon's event stream around `payloads`.

@@ -5,7 +5,9 @@
 //! object; the brackets and commas of an array around documents are passed over.
 
 mod find;
+mod lanes;
 mod quick;
+mod skip;
 mod token;
 
 use super::facts::Facts;
@@ -302,6 +304,7 @@ impl Scanner {
         self.depth.checked_sub(1).and_then(|top| self.frames.get(top)).map_or(Place::Body, |frame| frame.place)
     }
 
+    #[inline]
     fn push(&mut self, place: Place, list: bool) {
         let frame = Frame { place, list, opened: 0 };
         if let Some(slot) = self.frames.get_mut(self.depth) {
@@ -316,6 +319,7 @@ impl Scanner {
     }
 
     /// Ends the innermost object or list; `true` if it was the document.
+    #[inline]
     fn pop(&mut self, facts: &mut Facts) -> bool {
         let Some(top) = self.depth.checked_sub(1) else { return true };
         if let Some(frame) = self.frames.get(top)
@@ -347,27 +351,16 @@ impl Scanner {
         self.state = State::SkipNest;
     }
 
+    #[inline]
     fn begin_value(&mut self, byte: u8, facts: &mut Facts, text: &Collector) {
         let means = self.means;
-        if let Some(means) = means
-            && (means.object.is_some() || means.items.is_some())
-        {
-            let top = self.depth.saturating_sub(1);
-            if let Some(frame) = self.frames.get_mut(top) {
-                let bit = 1 << means.door;
-                if frame.opened & bit != 0 {
-                    facts.tell_again(means.slots());
-                }
-                frame.opened |= bit;
-            }
+        if let Some(means) = means {
+            self.tell_once(*means, facts);
         }
         match byte {
             b'{' => match means.and_then(|means| means.object) {
-                Some(place) if text.wants(place) && facts.admits(place, self.place()) => {
-                    facts.enter(place);
-                    self.push(place, false);
-                }
-                _ => self.skip_value(b'{', b'}', facts),
+                Some(place) => self.begin_object(place, facts, text),
+                None => self.skip_value(b'{', b'}', facts),
             },
             b'[' => match means.and_then(|means| means.items) {
                 Some(place) if text.wants(place) => self.push(place, true),
@@ -386,7 +379,35 @@ impl Scanner {
         }
     }
 
+    /// A member that leads somewhere begins. What the same one has told before is void.
+    #[inline]
+    fn tell_once(&mut self, means: Means, facts: &mut Facts) {
+        if means.object.is_none() && means.items.is_none() {
+            return;
+        }
+        let top = self.depth.saturating_sub(1);
+        if let Some(frame) = self.frames.get_mut(top) {
+            let bit = 1 << means.door;
+            if frame.opened & bit != 0 {
+                facts.tell_again(means.slots());
+            }
+            frame.opened |= bit;
+        }
+    }
+
+    /// An object of `place` begins, if it is worth to look into it; `self.means` is what it stands under.
+    #[inline]
+    fn begin_object(&mut self, place: Place, facts: &mut Facts, text: &Collector) {
+        if text.wants(place) && facts.admits(place, self.place()) {
+            facts.enter(place);
+            self.push(place, false);
+        } else {
+            self.skip_value(b'{', b'}', facts);
+        }
+    }
+
     /// Skips an object or array; where a count belongs it is no count.
+    #[cold]
     fn skip_value(&mut self, open: u8, close: u8, facts: &mut Facts) {
         if let Some(slot) = self.means.and_then(|means| means.count) {
             facts.count(slot, Number::Bad);

@@ -1,6 +1,6 @@
 //! Members read at once, where their tokens are whole and plain; nearly all are.
 
-use super::find::{blank, digits, end_of_scalar, find_plain};
+use super::find::{behind_scalar, digits, gap, plain};
 use super::{Scanner, State};
 use crate::provider::facts::Facts;
 use crate::provider::place::Means;
@@ -17,98 +17,98 @@ impl Scanner {
         facts: &mut Facts,
         text: &mut Collector,
     ) -> (usize, bool) {
-        let mut at = start;
+        let at = |rest: &[u8]| bytes.len() - rest.len();
+        let mut rest = bytes.get(start..).unwrap_or_default();
         loop {
-            let name_at = at;
-            if bytes.get(at) != Some(&b'"') {
-                return (at, false);
-            }
-            let Some(name_end) = find_plain(bytes, at + 1) else { return (name_at, false) };
-            at = blank(bytes, name_end + 1);
-            if bytes.get(at) != Some(&b':') {
-                return (name_at, false);
-            }
-            at = blank(bytes, at + 1);
-            let name = bytes.get(name_at + 1..name_end).unwrap_or_default();
+            let member = rest;
+            let [b'"', behind @ ..] = rest else { return (at(member), false) };
+            let Some((name, behind)) = plain(behind) else { return (at(member), false) };
+            let [b':', behind @ ..] = gap(behind) else { return (at(member), false) };
+            let value = gap(behind);
+            let [byte, inner @ ..] = value else { return (at(member), false) };
             let means = self.place().member(name);
-            let Some(&byte) = bytes.get(at) else { return (name_at, false) };
             self.state = State::After;
             match (byte, means) {
                 (b'"', None) => {
-                    let Some(end) = self.end_of_text(bytes, at + 1) else {
-                        self.state = State::SkipText;
-                        return (bytes.len(), false);
-                    };
-                    at = end;
+                    if let Some((_, behind)) = plain(inner) {
+                        rest = behind;
+                    } else {
+                        let Some(end) = self.end_of_text(bytes, at(inner)) else {
+                            self.state = State::SkipText;
+                            return (bytes.len(), false);
+                        };
+                        rest = bytes.get(end..).unwrap_or_default();
+                    }
                 }
                 (b'0'..=b'9' | b'-' | b't' | b'f' | b'n', None) => {
-                    at = end_of_scalar(bytes, at).unwrap_or(bytes.len());
-                    if at == bytes.len() {
+                    rest = behind_scalar(value).unwrap_or_default();
+                    if rest.is_empty() {
                         self.state = State::SkipScalar;
-                        return (at, false);
+                        return (bytes.len(), false);
                     }
                 }
                 (b'0'..=b'9', Some(Means { count: Some(slot), note: None, object: None, items: None, .. })) => {
-                    let Some((count, end)) = digits(bytes, at) else { return self.value_left(at, means) };
+                    let Some((count, behind)) = digits(value) else { return self.value_left(at(value), means) };
                     facts.set(*slot, count);
-                    at = end;
+                    rest = behind;
                 }
                 (b'"', Some(Means { count: None, note: Some(note), object: None, items: None, .. }))
                     if !note.flows() =>
                 {
-                    let end = find_plain(bytes, at + 1);
-                    let Some((end, short)) = end.and_then(|end| Some((end, bytes.get(at + 1..end)?))) else {
-                        return self.value_left(at, means);
-                    };
-                    match std::str::from_utf8(short) {
-                        Ok(plain) => facts.note(*note, plain, self.depth),
-                        Err(_) => return self.value_left(at, means),
-                    }
-                    at = end + 1;
+                    let Some((short, behind)) = plain(inner) else { return self.value_left(at(value), means) };
+                    let Ok(short) = std::str::from_utf8(short) else { return self.value_left(at(value), means) };
+                    facts.note(*note, short, self.depth);
+                    rest = behind;
                 }
                 (b'{' | b'[', None) => {
-                    self.skip(byte, byte + 2);
-                    let Some(end) = self.end_of_nest(bytes, at + 1) else { return (bytes.len(), false) };
-                    at = end;
+                    self.skip(*byte, *byte + 2);
+                    let Some(end) = self.end_of_nest(bytes, at(inner)) else { return (bytes.len(), false) };
+                    rest = bytes.get(end..).unwrap_or_default();
                     self.state = State::After;
                 }
-                (b'{' | b'[', _) => {
+                (b'{', Some(Means { object: Some(place), .. })) => {
                     self.means = means;
-                    self.begin_value(byte, facts, text);
-                    at += 1;
-                    match self.state {
-                        State::SkipNest => {
-                            let Some(end) = self.end_of_nest(bytes, at) else { return (bytes.len(), false) };
-                            at = end;
-                            self.state = State::After;
-                        }
-                        State::First => {
-                            at = blank(bytes, at);
-                            continue;
-                        }
-                        _ => return (at, false),
+                    if let Some(means) = means {
+                        self.tell_once(*means, facts);
                     }
+                    self.begin_object(*place, facts, text);
+                    if self.state == State::First {
+                        rest = gap(inner);
+                        continue;
+                    }
+                    let Some(end) = self.end_of_nest(bytes, at(inner)) else { return (bytes.len(), false) };
+                    rest = bytes.get(end..).unwrap_or_default();
+                    self.state = State::After;
                 }
-                _ => return self.value_left(at, means),
+                (b'{' | b'[', Some(_)) => {
+                    self.means = means;
+                    self.begin_value(*byte, facts, text);
+                    if self.state != State::SkipNest {
+                        return (at(inner), false);
+                    }
+                    let Some(end) = self.end_of_nest(bytes, at(inner)) else { return (bytes.len(), false) };
+                    rest = bytes.get(end..).unwrap_or_default();
+                    self.state = State::After;
+                }
+                _ => return self.value_left(at(value), means),
             }
-            at = blank(bytes, at);
             loop {
-                match bytes.get(at) {
-                    Some(b',') => {
+                match gap(rest) {
+                    [b',', behind @ ..] => {
                         self.state = State::Name;
-                        at = blank(bytes, at + 1);
+                        rest = gap(behind);
                         break;
                     }
-                    Some(b'}') => {
+                    [b'}', behind @ ..] => {
                         if self.pop(facts) {
-                            return (at + 1, true);
+                            return (at(behind), true);
                         }
-                        at = blank(bytes, at + 1);
+                        rest = behind;
                         if self.state != State::After {
-                            return (at, false);
+                            return (at(rest), false);
                         }
                     }
-                    _ => return (at, false),
+                    other => return (at(other), false),
                 }
             }
         }

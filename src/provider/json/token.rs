@@ -1,9 +1,7 @@
-//! Tokens: texts and scalars, whole or cut by the end of a piece, and what is skipped.
+//! Tokens: texts and scalars, whole or cut by the end of a piece.
 
-use memchr::memchr3;
-
+use super::Scanner;
 use super::find::{end_of_scalar, find_quote, is_escaped};
-use super::{Scanner, State};
 use crate::provider::facts::Facts;
 use crate::provider::number::Number;
 use crate::provider::place::{Means, Place};
@@ -60,6 +58,9 @@ impl Scanner {
     /// Position behind the quote that ends a text.
     #[inline]
     pub(super) fn end_of_text(&mut self, bytes: &[u8], at: usize) -> Option<usize> {
+        if at >= bytes.len() {
+            return None; // and what is escaped is still to come
+        }
         let start = at + usize::from(std::mem::take(&mut self.escape));
         let mut at = start;
         // Texts have many more escapes than quotes in them, so only quotes are looked for and then looked behind.
@@ -72,34 +73,6 @@ impl Scanner {
         }
         self.escape = is_escaped(bytes.get(start..).unwrap_or_default());
         None
-    }
-
-    /// Position behind the bracket that ends what is skipped. Only brackets of its own sort are counted.
-    pub(super) fn end_of_nest(&mut self, bytes: &[u8], mut at: usize) -> Option<usize> {
-        loop {
-            let rest = bytes.get(at..)?;
-            at += memchr3(b'"', self.open, self.close, rest)?;
-            match bytes.get(at) {
-                Some(b'"') => {
-                    let Some(end) = self.end_of_text(bytes, at + 1) else {
-                        self.state = State::SkipNestText;
-                        return None;
-                    };
-                    at = end;
-                }
-                Some(byte) if *byte == self.open => {
-                    self.nest = self.nest.saturating_add(1);
-                    at += 1;
-                }
-                _ => {
-                    self.nest -= 1;
-                    at += 1;
-                    if self.nest == 0 {
-                        return Some(at);
-                    }
-                }
-            }
-        }
     }
 
     #[inline]
