@@ -129,6 +129,17 @@ impl Period {
         }
     }
 
+    /// How long after its last use, or after its beginning, a counter may be forgotten; `None` for never. There is time
+    /// left for calls that began in it.
+    pub(super) const fn kept(self) -> Option<Micros> {
+        match self {
+            Self::Day => Some(3 * DAY),
+            Self::Month => Some(33 * DAY),
+            Self::Rolling(long) => Some(2 * long + 2 * DAY),
+            Self::Total => None,
+        }
+    }
+
     /// The part of a rolling window that `at` falls into.
     pub(super) fn part(self, at: Micros) -> Option<Rolling> {
         let Self::Rolling(long) = self else { return None };
@@ -221,6 +232,8 @@ pub struct Counter {
 }
 
 const SEPARATOR: char = '\u{1f}';
+/// Characters of a label that are shown.
+const LONGEST_SHOWN: usize = 100;
 
 impl Limit {
     /// Whether everything about it makes sense.
@@ -241,7 +254,7 @@ impl Limit {
 
     /// The counter that a call of `who` at `at` falls on; `None` if the limit is not for it.
     pub fn counter(&self, who: &Who<'_>, at: Micros) -> Option<Counter> {
-        let mut key = String::new();
+        let (mut key, mut exact) = (String::new(), String::new());
         for ((part, label), dim) in self.scope.iter().zip(who).zip(SCOPE) {
             match part {
                 Part::Any => {}
@@ -252,12 +265,17 @@ impl Limit {
                 }
                 Part::Each => {
                     let between = if key.is_empty() { "" } else { ", " };
-                    key = format!("{key}{between}{}={}", dim.name(), label.unwrap_or(""));
+                    key = format!("{key}{between}{}={}", dim.name(), shown(label.unwrap_or("")));
+                    // With its length, so that no label says what another part of the text would.
+                    exact = match label {
+                        Some(label) => format!("{exact}{SEPARATOR}{}:{label}", label.len()),
+                        None => format!("{exact}{SEPARATOR}"),
+                    };
                 }
             }
         }
         let (start, end) = self.period.window(at);
-        let text = [&*self.name, self.measure.name(), &self.period.text(), &start.to_string(), &key].join("\u{1f}");
+        let text = [&*self.name, self.measure.name(), &self.period.text(), &start.to_string(), &exact].join("\u{1f}");
         let digest = ring::digest::digest(&ring::digest::SHA256, text.as_bytes());
         let id = digest.as_ref().iter().take(16).fold(0, |id: u128, byte| id << 8 | u128::from(*byte));
         Some(Counter { id, key, start, end, rolling: self.period.part(at) })
@@ -306,6 +324,12 @@ impl Limit {
     }
 }
 
+/// A label for people to read: what a caller made up breaks no line of a log and fills no page.
+fn shown(label: &str) -> String {
+    let text: String = label.chars().take(LONGEST_SHOWN).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+    if text.len() < label.len() && label.chars().nth(LONGEST_SHOWN).is_some() { text + "…" } else { text }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -347,6 +371,19 @@ mod tests {
         assert_ne!(of(Some("acme"), Some("ann"), 0), of(Some("acme"), Some("ann"), DAY));
         assert_ne!(of(Some("acme"), Some("ann"), 0), of(Some("acme"), Some("bob"), 0));
         assert!(of(Some("acme"), None, 0).is_some());
+        assert_ne!(of(Some("acme"), None, 0), of(Some("acme"), Some(""), 0));
+    }
+
+    #[test]
+    fn what_callers_call_themselves_mixes_no_counters_and_breaks_no_line() {
+        let each = limit(Period::Day, [Part::Each, Part::Each, Part::Any, Part::Any]);
+        let of = |tenant, user| each.counter(&[Some(tenant), Some(user), None, None], 0).unwrap();
+        assert_ne!(of("a", "b, user=c").id, of("a, user=b", "c").id);
+        assert_ne!(of("a\u{1f}1:b", "c").id, of("a", "b\u{1f}1:c").id);
+        let long = "u".repeat(9_999);
+        let (one, other) = (of("a\nb", &long), of("a\nb", &format!("{long}!")));
+        assert_ne!(one.id, other.id);
+        assert_eq!(one.key, format!("tenant=a\u{fffd}b, user={}…", "u".repeat(100)));
     }
 
     #[test]

@@ -13,6 +13,7 @@
 
 mod book;
 mod calls;
+mod clock;
 mod desk;
 pub mod fork;
 mod health;
@@ -216,7 +217,7 @@ impl Quota {
 
     /// How the limits stand that a call of `who` falls under.
     pub fn standing(&'static self, who: &Who<'_>) -> Result<Vec<Standing>> {
-        let lines = lines_of(&*self.read()?, &Ask { who: *who, ..Ask::default() });
+        let lines = lines_of(&*self.read()?, &Ask { who: *who, ..Ask::default() }, self.now());
         if lines.is_empty() {
             return Ok(Vec::new());
         }
@@ -276,6 +277,11 @@ impl Quota {
 
     fn desk(&self) -> &'static Desk {
         *lock(&self.desk)
+    }
+
+    /// The time where the sums are.
+    fn now(&self) -> Micros {
+        self.desk().clock.now()
     }
 
     fn edition(&self) -> Result<Arc<Edition>> {
