@@ -7,8 +7,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Path, Query
 
 from ragmeter.api.access import Asking, Superuser
-from ragmeter.api.bodies import DefaultModel, MakeTenant, MakeToken, SetQuota
+from ragmeter.api.bodies import DefaultModel, MakeTenant, MakeToken, SetLimit, SetQuota
 from ragmeter.api.envelope import REFUSALS, Code, Envelope, RefusedError, done
+from ragmeter.tenants.limits import limits_of, put_limit, remove_limit
 from ragmeter.tenants.models import MODEL_TYPES, stored_name
 
 __all__ = ["router"]
@@ -18,6 +19,7 @@ router = APIRouter(responses=REFUSALS, tags=["tenants"])
 _LABELS = ("provider", "model", "operation", "role", "user", "session", "document", "track_id")
 
 Since = Annotated[str | None, Query(max_length=40, description="An age such as `7d`, or a time such as `2026-11-22`.")]
+Label = Annotated[str | None, Query(max_length=128, description="For limits that count each by itself.")]
 
 
 def _path(access: Asking, tenant_id: Annotated[str, Path(min_length=1, max_length=128)]) -> str:
@@ -122,6 +124,32 @@ def set_quota(body: SetQuota, access: Superuser, tenant_id: Named) -> Envelope:
     if llm is None:
         raise RefusedError(Code.DATA, "there is no such model")
     access.service.update(llm, quota=body.tokens)
+    return done()
+
+
+@router.get("/tenants/{tenant_id}/limits")
+def limits(
+    access: Asking, tenant_id: Named, user: Label = None, model: Label = None, operation: Label = None
+) -> Envelope:
+    """Return what a tenant may spend and has spent, and when that begins anew."""
+    who = {"user": user, "model": model, "operation": operation}
+    return done(limits_of(access.service.quota, tenant_id, shared=access.token.superuser, **who))
+
+
+@router.put("/tenants/{tenant_id}/limits")
+def set_limit(body: SetLimit, access: Superuser, tenant_id: Named) -> Envelope:
+    """Say what a tenant may spend. A tenant does not set its own limits."""
+    put_limit(access.service.quota, tenant_id, **body.model_dump())
+    return done()
+
+
+@router.delete("/tenants/{tenant_id}/limits/{name}")
+def drop_limit(
+    access: Superuser, tenant_id: Named, name: Annotated[str, Path(min_length=1, max_length=255)]
+) -> Envelope:
+    """Remove a limit of a tenant."""
+    if not remove_limit(access.service.quota, tenant_id, name):
+        raise RefusedError(Code.DATA, "there is no such limit")
     return done()
 
 

@@ -1,6 +1,10 @@
 """Every endpoint × every kind of token: nothing is readable or writable across tenants."""
 
+import functools
+
 import pytest
+
+from ragmeter.tenants.limits import limits_of
 
 pytestmark = pytest.mark.parametrize("service", ["sqlite", "postgresql", "mysql"], indirect=True, scope="module")
 WHOSE = {"tenant_id": "mine"}
@@ -35,6 +39,9 @@ MATRIX = {
     ("GET", "/api/v1/tenants/{tenant_id}/calls"): (OURS, None),
     ("GET", "/api/v1/tenants/{tenant_id}/quotas"): (OURS, None),
     ("PUT", "/api/v1/tenants/{tenant_id}/quotas"): (SUPERUSER, {**MODEL, "model_type": "chat", "tokens": 5}),
+    ("GET", "/api/v1/tenants/{tenant_id}/limits"): (OURS, None),
+    ("PUT", "/api/v1/tenants/{tenant_id}/limits"): (SUPERUSER, {"name": "limit-of-mine", "money": "1.5"}),
+    ("DELETE", "/api/v1/tenants/{tenant_id}/limits/{name}"): (SUPERUSER, None),
     ("GET", "/api/v1/tenants/{tenant_id}/tokens"): (OURS, None),
     ("POST", "/api/v1/tenants/{tenant_id}/tokens"): (OURS, {"title": "t"}),
     ("DELETE", "/api/v1/tenants/{tenant_id}/tokens/{token_id}"): (OURS, None),
@@ -47,7 +54,8 @@ MATRIX = {
 
 
 def everything(service, tenant):
-    return service.tenant(tenant), service.usage(tenant), service.list(tenant), service.tokens.list(tenant)
+    limits = limits_of(service.quota, tenant)
+    return service.tenant(tenant), service.usage(tenant), service.list(tenant), service.tokens.list(tenant), limits
 
 
 @pytest.mark.parametrize("token", list(OURS))
@@ -57,7 +65,8 @@ def test_nothing_crosses_from_tenant_to_tenant(client, service, tokens, method, 
     mine = next(entry.id for entry in service.tokens.list("mine"))
     headers = {"Authorization": f"Bearer {tokens[token]}"} if tokens[token] else {}
     before = {tenant: everything(service, tenant) for tenant in ("mine", "theirs")}
-    asks = path.replace("{token_id}", mine).replace("{tenant_id}", "mine")
+    names = {"{token_id}": mine, "{tenant_id}": "mine", "{name}": "limit-of-mine"}
+    asks = functools.reduce(lambda text, name: text.replace(name, names[name]), names, path)
     answer = client.request(method, asks, headers=headers, json=body, params=None if "{" in path else WHOSE)
     assert answer.status_code == expected[token], answer.text
     after = {tenant: everything(service, tenant) for tenant in ("mine", "theirs")}
@@ -110,6 +119,31 @@ def test_a_token_of_one_tenant_is_not_revoked_by_another(client, service, tokens
     )
     assert answer.json()["code"] == 102
     assert service.tokens.find(tokens["own"]) == mine
+
+
+def test_a_limit_is_set_by_superusers_for_their_tenant_alone(client, service, tokens):
+    root = {"Authorization": f"Bearer {tokens['superuser']}"}
+    service.quota.limit("all together", tokens=10**6)
+    service.quota.reserve(7, tenant="theirs").settle(tokens=7)
+    body = {"name": "day", "calls": 3, "per": "day", "user": "*"}
+    assert client.put("/api/v1/tenants/mine/limits", json=body, headers=root).json()["code"] == 0
+    for name in ("limit-of-theirs", "all together"):
+        wrong = client.put("/api/v1/tenants/mine/limits", json={"name": name, "tokens": 1}, headers=root)
+        gone = client.delete(f"/api/v1/tenants/mine/limits/{name}", headers=root)
+        assert (wrong.json()["code"], gone.json()["code"]) == (101, 101)
+    service.quota.reserve(1, tenant="mine", user="ann").settle(tokens=1)
+    assert service.quota.flush()
+
+    def seen(token, **params):
+        headers = {"Authorization": f"Bearer {tokens[token]}"}
+        rows = client.get("/api/v1/tenants/mine/limits", params=params, headers=headers).json()["data"]
+        return {row["name"]: (row["limit"], row["used"], row["remaining"]) for row in rows}
+
+    mine = {"day": (3, None, None), "limit-of-mine": (100, 1, 99)}
+    assert seen("own") == mine
+    assert seen("own", user="ann")["day"] == (3, 1, 2)
+    assert seen("superuser") == {**mine, "all together": (10**6, 8, 10**6 - 8)}
+    service.quota.remove("all together")
 
 
 def test_a_tenant_does_not_make_himself_a_superuser(client, service, tokens):
