@@ -8,7 +8,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 
 __all__ = [
-    "AddLlm", "DefaultModel", "LlmName", "LlmStatus", "MakeTenant", "MakeToken", "SetApiKey", "SetLimit", "SetQuota",
+    "AddLlm", "ChangeTenant", "DefaultModel", "LlmName", "LlmStatus", "MakeTenant", "MakeToken", "SetApiKey",
+    "SetLimit", "SetQuota",
 ]  # fmt: skip
 
 _MOST = 2**63 - 1
@@ -109,6 +110,13 @@ class MakeTenant(BaseModel):
 
     tenant_id: Name
     title: Title = ""
+
+
+class ChangeTenant(BaseModel):
+    """What changes about a tenant; null leaves it as it is."""
+
+    title: Title | None = None
+    status: bool | None = None
 
 
 class MakeToken(BaseModel):

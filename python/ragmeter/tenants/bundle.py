@@ -47,7 +47,8 @@ class LLMBundle:
 
     Raises:
         LedgerError: The sums of the quota cannot be reached.
-        NotThereError: The tenant has no such model, or ragmeter has no class for its factory: give `model`.
+        NotThereError: The tenant has no such model or is switched off, or ragmeter has no class for its factory: give
+            `model`.
 
     Attributes:
         llm: The configuration.
@@ -69,6 +70,9 @@ class LLMBundle:
         self.tenant_id, self.lang = tenant_id, lang
         kind = model_type(llm_type)
         llm = service.get_api_key(tenant_id, llm_name or "", kind)
+        if llm is None and (tenant := service.tenant(tenant_id)) is not None and not tenant.status:
+            msg = f"tenant '{tenant_id}' is switched off"
+            raise NotThereError(msg)
         if llm is None and model is not None and llm_name:
             name, factory = split_name(llm_name, service.catalog.known)
             llm = TenantLLM(tenant_id, factory or "unknown", name, kind)

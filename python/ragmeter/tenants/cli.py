@@ -35,6 +35,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         return sub
 
     action("add", "add a tenant", "tenant").add_argument("--title", default="", help="its name, for people")
+    action("on", "let a tenant in again", "tenant")
+    action("off", "let a tenant in no more: it has no models, and its tokens are refused", "tenant")
     action("list", "show the tenants").add_argument("--json", action="store_true", help="print JSON")
     key = action("key", "set the key of a factory, read from standard input or asked for", "tenant", "factory")
     key.add_argument("--model", help="one model of this name; default: every model of the catalog")
@@ -85,6 +87,12 @@ def _add(service: TenantLLMService, arguments: argparse.Namespace) -> int:
         msg = f"there is a tenant '{arguments.tenant}' already"
         raise ValueError(msg) from None
     print(f"added {arguments.tenant}")
+    return 0
+
+
+def _switch(service: TenantLLMService, arguments: argparse.Namespace) -> int:
+    service.change_tenant(arguments.tenant, status=arguments.action == "on")
+    print(f"{arguments.tenant} is {arguments.action}")
     return 0
 
 
@@ -211,7 +219,7 @@ def _rotate(service: TenantLLMService, arguments: argparse.Namespace) -> int:
 
 _ACTIONS: dict[str, Callable[[TenantLLMService, argparse.Namespace], int]] = {
     "add": _add, "list": _list, "key": _key, "usage": _usage, "quota": _quota, "token": _token, "catalog": _catalog,
-    "rotate": _rotate, "limit": _limit_of_tenant,
+    "rotate": _rotate, "limit": _limit_of_tenant, "on": _switch, "off": _switch,
 }  # fmt: skip
 
 

@@ -127,6 +127,22 @@ class TenantLLMService:
                 raise
             return found
 
+    def change_tenant(self, tenant_id: str, *, title: str | None = None, status: bool | None = None) -> Tenant:
+        """Give a tenant another title, or switch it off and on: one that is off has no models and gets in nowhere.
+
+        Raises:
+            NotThereError: There is no such tenant.
+        """
+        given = {"title": title, "status": None if status is None else int(status)}
+        changes = {name: value for name, value in given.items() if value is not None}
+        if changes:
+            self._tenants.update(changes, id=tenant_id)
+        tenant = self.tenant(tenant_id)
+        if tenant is None:
+            msg = f"there is no tenant '{tenant_id}'"
+            raise NotThereError(msg)
+        return tenant
+
     def delete_tenant(self, tenant_id: str) -> bool:
         """Remove a tenant, its models and tokens; what it has used stays in the ledger. Whether there was one."""
         self._forget_limits(self._llms.find(tenant_id=tenant_id))
@@ -269,9 +285,10 @@ class TenantLLMService:
                 default of that type.
             kind: Its type, where the tenant has several of that name.
         """
-        kind = model_type(kind) if kind is not None else None
+        kind, tenant = model_type(kind) if kind is not None else None, self.tenant(tenant_id)
+        if tenant is not None and not tenant.status:
+            return None
         if not model_name:
-            tenant = self.tenant(tenant_id)
             model_name = tenant.defaults.get(kind or "", "") if tenant is not None else ""
             if not model_name:
                 return None

@@ -267,6 +267,12 @@ async def test_a_bundle_goes_no_further_than_it_may(service, server, open_bundle
 def test_a_model_that_is_not_there_is_said(service, open_bundle):
     with pytest.raises(LookupError, match="tenant 'acme' has no chat model 'nobody'"):
         open_bundle("acme", "chat", "nobody")
+    service.create_tenant("acme")
+    service.change_tenant("acme", status=False)
+    for model in (None, Foreign()):
+        with pytest.raises(LookupError, match="tenant 'acme' is switched off"):
+            open_bundle("acme", "chat", "gpt", model=model)
+    service.change_tenant("acme", status=True)
     service.create("acme", "Fish Audio", "voice", "tts", api_key=KEY)
     with pytest.raises(LookupError, match="no class for tts models of Fish Audio") as raised:
         open_bundle("acme", "tts", "voice")

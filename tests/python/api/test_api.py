@@ -116,6 +116,9 @@ def test_usage_is_asked_for_by_label_and_time(client, service, own):
     assert whole["used_tokens"] == 42
     rows = client.get("/api/v1/tenants/mine/usage", params={"by": "user", "since": "1h"}, headers=own).json()["data"]
     assert {row["user"]: row["calls"] for row in rows} == {"user-of-mine": 1, None: 1}
+    for since in ("99999d", "999999999d", "1960-01-01", "0001-01-01"):
+        answer = client.get("/api/v1/tenants/mine/calls", params={"since": since}, headers=own)
+        assert len(answer.json()["data"]["calls"]) == 2
     for params in ({"by": "tenant"}, {"since": "yesterday"}, {"bucket": "year"}):
         assert client.get("/api/v1/tenants/mine/usage", params=params, headers=own).json()["code"] == 101
 

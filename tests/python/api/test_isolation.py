@@ -33,6 +33,7 @@ MATRIX = {
     ("GET", "/api/v1/tenants"): (ANYBODY, None),
     ("POST", "/api/v1/tenants"): (SUPERUSER, {"tenant_id": "new"}),
     ("GET", "/api/v1/tenants/{tenant_id}"): (OURS, None),
+    ("PATCH", "/api/v1/tenants/{tenant_id}"): (SUPERUSER, {"title": "another"}),
     ("DELETE", "/api/v1/tenants/{tenant_id}"): (SUPERUSER, None),
     ("PUT", "/api/v1/tenants/{tenant_id}/defaults"): (OURS, {"model_type": "chat", "model": "model-of-mine"}),
     ("GET", "/api/v1/tenants/{tenant_id}/usage"): (OURS, None),
@@ -154,11 +155,21 @@ def test_a_tenant_does_not_make_himself_a_superuser(client, service, tokens):
     )
     assert answer.status_code == 403
     assert not any(token.superuser for token in service.tokens.list("mine"))
+    _, secret = service.tokens.make("mine", superuser=True)
+    (root,) = (token for token in service.tokens.list("mine") if token.superuser)
+    gone = client.delete(f"/api/v1/tenants/mine/tokens/{root.id}", headers={"Authorization": f"Bearer {tokens['own']}"})
+    assert gone.status_code == 403, "nor does he lock one out"
+    assert service.tokens.find(secret.reveal()) == root
 
 
 def test_a_tenant_that_is_gone_gets_in_no_more(client, service, tokens):
     headers = {"Authorization": f"Bearer {tokens['own']}"}
     assert client.get("/api/v1/tenants", headers=headers).status_code == 200
+    root = {"Authorization": f"Bearer {tokens['superuser']}"}
+    for status, answers in [(False, 401), (True, 200)]:
+        assert client.patch("/api/v1/tenants/mine", json={"status": status}, headers=root).json()["code"] == 0
+        assert client.get("/api/v1/tenants", headers=headers).status_code == answers
+        assert (service.get_api_key("mine", "model-of-mine") is not None) is status
     service.delete_tenant("mine")
     assert client.get("/api/v1/tenants", headers=headers).status_code == 401
 
