@@ -45,10 +45,9 @@ local function sweep(counter, live, name, counts)
   end
 end
 
-local function keep(counter, live, seconds)
+local function keep(key, seconds)
   if seconds ~= '' then
-    call('EXPIRE', counter, seconds)
-    call('EXPIRE', live, seconds)
+    call('EXPIRE', key, seconds)
   end
 end
 
@@ -102,7 +101,8 @@ for line = 1, lines do
       taken = exact(call('HINCRBY', counter, 't', was_live and change or actual), counter, 't')
       used = exact(call('HINCRBY', counter, 'u', actual), counter, 'u')
       if part ~= '' and actual ~= '0' and call('HINCRBY', counter, 'p' .. part, actual) == tonumber(actual) then
-        keep(counter, live, kept)
+        keep(counter, kept)
+        keep(live, kept)
       end
     end
   elseif op == 'renew' then
@@ -114,7 +114,12 @@ for line = 1, lines do
       call('ZADD', live, 'XX', expires, member)
     end
   elseif op ~= 'look' then
-    taken = exact(call('HINCRBY', counter, 't', amount), counter, 't')
+    local sum = call('HINCRBY', counter, 't', amount)
+    local is_first = sum == tonumber(amount)
+    if is_first then
+      keep(counter, kept)
+    end
+    taken = exact(sum, counter, 't')
     local over = is_over(taken, limit)
     if over then
       sweep(counter, live, name, counts)
@@ -132,8 +137,8 @@ for line = 1, lines do
       return { line, level[1], level[2], oldest, swept }
     end
     call('ZADD', live, expires, member)
-    if taken == tonumber(amount) then
-      keep(counter, live, kept) -- the first of its time
+    if is_first then
+      keep(live, kept)
     end
     if over then
       used = call('HGET', counter, 'u')

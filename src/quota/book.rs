@@ -202,7 +202,7 @@ fn give_back(levels: &mut HashMap<u128, Level>, counter: u128, amount: u64) {
 pub struct Note {
     /// When.
     pub at: Micros,
-    /// What happened: `override`, `set`, `remove`.
+    /// What happened: `override`.
     pub kind: String,
     /// Which limit it is about.
     pub limit: String,

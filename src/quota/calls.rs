@@ -27,7 +27,12 @@ impl Quota {
                 if line.limit.unpriced == Unpriced::Refuse && ask.word.is_none() {
                     count(&self.health.refused);
                     self.release_all(given_back);
-                    return Ok(Verdict::Unpriced(standing(line, Level::default())));
+                    let look = Op::Look { lines: Arc::from([line.clone()]) };
+                    let level = match desk.ask(self, vec![look])?.pop() {
+                        Some(Outcome::Done { levels, .. }) => levels.first().copied().unwrap_or_default(),
+                        _ => Level::default(),
+                    };
+                    return Ok(Verdict::Unpriced(standing(line, level)));
                 }
                 count(&self.health.unpriced);
             }

@@ -112,13 +112,14 @@ def test_a_refusal_says_everything(nearby):
 
 def test_an_unknown_price_is_refused_or_said(nearby):
     nearby.limit("money", money="1", tenant="acme")
+    nearby.reserve(10, money="0.25", tenant="acme").settle(money="0.25")
     with pytest.raises(QuotaExceeded, match="nobody knows the price") as raised:
         nearby.reserve(10, tenant="acme")
-    assert raised.value.asked is None
+    assert (raised.value.asked, raised.value.used, raised.value.limit) == (None, Decimal("0.25"), 1)
     nearby.limit("money", money="1", tenant="acme", unknown_price="allow")
     nearby.reserve(10, tenant="acme").settle(tokens=10)
     assert nearby.health()["unpriced"] == 1
-    assert standing(nearby, tenant="acme") == {"money": (0, 0, 1)}
+    assert standing(nearby, tenant="acme") == {"money": (Decimal("0.25"), 0, Decimal("0.75"))}
 
 
 def test_what_is_not_known_in_the_end_counts_as_it_was_reserved(nearby):
@@ -558,6 +559,7 @@ def test_redis_forgets_by_itself_what_is_over(sums):
     quota.limit("day", tokens=100, user="*", per="day")
     quota.limit("window", tokens=100, user="*", per="2h")
     quota.limit("total", tokens=100, user="*", per="total")
+    refused(quota, 101, user="bob")
     kept = quota.reserve(10, user="ann")
     quota.reserve(10, user="ann").settle(tokens=5)
     assert quota.flush()
@@ -569,5 +571,5 @@ def test_redis_forgets_by_itself_what_is_over(sums):
     assert left[:2] == [-1, -1]
     day = 86_400
     assert all(2 * day < seconds <= 3 * day for seconds in left[2:])
-    assert len(left) == 6
+    assert len(left) == 7, "bob's was refused at the first of them"
     kept.release()

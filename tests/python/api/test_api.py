@@ -73,6 +73,10 @@ def test_factories_are_listed_with_their_types(client, own):
     found = client.get("/api/v1/llm/factories", headers=own).json()["data"]
     openai = next(factory for factory in found if factory["name"] == "OpenAI")
     assert openai["model_types"] == ["chat", "embedding", "image2text", "speech2text", "tts"]
+    for kind, count in [("", 1), ("chat", 1), ("vision", 0)]:
+        listed = client.get("/v1/llm/list", params={"model_type": kind}, headers=own).json()["data"]
+        assert len(listed) == count
+    assert client.get("/v1/llm/list", params={"model_type": "video"}, headers=own).json()["code"] == 101
     assert (openai["status"], openai["tags"]) == ("1", "LLM,TEXT EMBEDDING,TTS,SPEECH2TEXT")
 
 
