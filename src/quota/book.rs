@@ -265,7 +265,8 @@ pub(super) trait Keeper: Send {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::limit::{Measure, Part, Period, Policy, Unpriced};
+    use super::super::limit::{Measure, Part, Policy, Unpriced};
+    use super::super::period::Period;
     use super::*;
 
     const LEASE: Micros = 100;

@@ -18,6 +18,7 @@ mod desk;
 pub mod fork;
 mod health;
 mod limit;
+mod period;
 mod redis;
 mod schema;
 mod sql;
@@ -27,7 +28,8 @@ use std::time::Duration;
 
 pub use book::{Level, Line, Note};
 pub use health::Health;
-pub use limit::{Counter, Limit, MOST, Measure, Part, Period, Policy, SCOPE, Unpriced, Who};
+pub use limit::{Counter, Limit, MOST, Measure, Part, Policy, SCOPE, Unpriced, Who};
+pub use period::Period;
 
 use crate::error::{Error, Result};
 use crate::id::{Id, Micros, now};
