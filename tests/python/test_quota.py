@@ -554,6 +554,19 @@ def test_counters_of_times_long_past_are_forgotten(nearby, tmp_path):
 
 
 @pytest.mark.parametrize("sums", ["redis"], indirect=True)
+def test_a_limit_that_is_set_again_is_no_change(nearby, tmp_path):
+    def edition():
+        with sqlite3.connect(tmp_path / "ledger.db") as book:
+            return book.execute("SELECT value FROM ragmeter_marks WHERE name = 'quota_limits'").fetchone()
+
+    nearby.limit("acme", tokens=100, tenant="acme", per="90m")
+    before = edition()
+    nearby.limit("acme", tokens=100, tenant="acme", per="90m")
+    assert edition() == before
+    nearby.limit("acme", tokens=100, tenant="acme", per="90m", marks=[0.5])
+    assert edition() != before
+
+
 def test_redis_forgets_by_itself_what_is_over(sums):
     quota = Quota.open(sums)
     quota.limit("day", tokens=100, user="*", per="day")

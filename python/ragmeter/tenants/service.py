@@ -36,6 +36,7 @@ __all__ = ["TenantLLMService"]
 
 _LONGEST_NAME = 128
 _MOST_LABELS = 10_000
+_MOST_TOKENS = 2**63
 _TENANT = ("id", "title", "status", "defaults", "created_at")
 _LLM_KEY = ("tenant_id", "llm_factory", "llm_name", "model_type")
 _LLM = (
@@ -396,6 +397,9 @@ class TenantLLMService:
         }  # fmt: skip
 
     def _row(self, llm: TenantLLM) -> dict[str, Any]:
+        if llm.quota is not None and not 0 <= llm.quota < _MOST_TOKENS:
+            msg = f"a quota is 0 tokens or more, not {llm.quota}"
+            raise ValueError(msg)
         row = {name: value for name, value in vars(llm).items() if name in _LLM}
         key = self.vault.lock(llm.api_key) if llm.api_key is not None else None
         return {

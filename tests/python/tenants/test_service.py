@@ -31,6 +31,10 @@ def test_what_is_configured_comes_back_as_it_went_in(service):
     assert service.delete("acme", "VLLM", "llama 'x' ü🙂") == 1
     with pytest.raises(LookupError, match="has no model"):
         service.update(found, quota=1)
+    for quota in (-1, 2**63):
+        with pytest.raises(ValueError, match="a quota is 0 tokens or more"):
+            service.create("acme", "VLLM", "other", "chat", quota=quota)
+    assert service.list("acme") == []
 
 
 def test_a_model_is_unique_by_tenant_factory_name_and_type(service):
