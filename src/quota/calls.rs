@@ -88,12 +88,12 @@ impl Quota {
     /// Reservations whose lease ran out before they were settled or given back, of every process and the last day.
     pub fn lapsed(&'static self) -> Result<Vec<Hold>> {
         let edition = self.read()?;
-        let mut found = self.desk().with(self, |keeper, _| keeper.lapsed(self.now()))?;
+        let at = self.now(); // not while the connection is held: a fork waits for that
+        let mut found = self.desk().with(self, |keeper, _| keeper.lapsed(at))?;
         if found.len() >= MOST_LAPSED {
             let cut = found.last().map(|last| last.id);
             found.retain(|lapsed| Some(lapsed.id) != cut); // not all of its counters may be among them
         }
-        let at = self.now();
         let mut lines: BTreeMap<Id, Vec<Line>> = BTreeMap::new();
         for lapsed in found {
             let Some(limit) = edition.limits.iter().find(|limit| limit.name == lapsed.limit) else { continue };
