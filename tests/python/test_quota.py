@@ -553,7 +553,6 @@ def test_counters_of_times_long_past_are_forgotten(nearby, tmp_path):
         assert book.execute("SELECT counted_for FROM ragmeter_quota_counters").fetchall() == [("user=bob",)]
 
 
-@pytest.mark.parametrize("sums", ["redis"], indirect=True)
 def test_a_limit_that_is_set_again_is_no_change(nearby, tmp_path):
     def edition():
         with sqlite3.connect(tmp_path / "ledger.db") as book:
@@ -567,6 +566,7 @@ def test_a_limit_that_is_set_again_is_no_change(nearby, tmp_path):
     assert edition() != before
 
 
+@pytest.mark.parametrize("sums", ["redis"], indirect=True)
 def test_redis_forgets_by_itself_what_is_over(sums):
     quota = Quota.open(sums)
     quota.limit("day", tokens=100, user="*", per="day")
