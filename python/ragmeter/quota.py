@@ -357,9 +357,9 @@ class Quota(QuotaCore):
     def on_warning(self, listener: Callable[[dict[str, Any]], object]) -> None:
         """Have `listener` called with how a limit stands whenever a mark of it is reached or a warning one is passed.
 
-        `mark` is the share that was reached, None if a limit that only warns was passed. Of all processes the one
-        whose call did it hears of it, most often in a thread of the quota's own. Its errors are counted and go no
-        further.
+        `mark` is the share that was reached, None if a limit that only warns was passed, which is said in each process
+        at most once an hour. Of all processes the one whose call did it hears of it, most often in a thread of the
+        quota's own. Its errors are counted and go no further.
         """
         self._listeners.append(listener)
 

@@ -103,6 +103,15 @@ impl Dialect {
         }
     }
 
+    /// The time of a server in microseconds since 1970; a file has none but ours.
+    pub(crate) const fn time(self) -> Option<&'static str> {
+        match self.0 {
+            Engine::Sqlite => None,
+            Engine::Postgres => Some("(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"),
+            Engine::Mysql => Some("timestampdiff(MICROSECOND, '1970-01-01', utc_timestamp(6))"),
+        }
+    }
+
     /// `column` divided by `by`, rounded down.
     pub(crate) fn divided(self, column: &str, by: u64) -> String {
         match self.0 {

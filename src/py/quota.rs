@@ -36,11 +36,15 @@ pub(super) struct PyQuota(&'static Quota);
 pub(super) struct PyHold {
     quota: &'static Quota,
     hold: Hold,
+    /// One that was only found to have lapsed may be somebody's all the same, who was held up: it is not ours to give back.
+    found: bool,
 }
 
 impl Drop for PyHold {
     fn drop(&mut self) {
-        self.quota.release(&self.hold);
+        if !self.found {
+            self.quota.release(&self.hold);
+        }
     }
 }
 
@@ -160,7 +164,7 @@ impl PyQuota {
         let instead = instead.map(|other| &other.hold);
         let (standing, asked) = match py.detach(|| self.0.reserve(&ask, instead))? {
             Verdict::Reserved(hold, said) => {
-                return Ok((Some(PyHold { quota: self.0, hold }), warnings(py, &said)?));
+                return Ok((Some(PyHold { quota: self.0, hold, found: false }), warnings(py, &said)?));
             }
             Verdict::Over(standing, asked) => (standing, Some(asked)),
             Verdict::Unpriced(standing) => (standing, None),
@@ -186,7 +190,7 @@ impl PyQuota {
     /// Reservations that lapsed before they were settled or given back, of every process and the last day.
     fn lapsed(&self, py: Python<'_>) -> PyResult<Vec<PyHold>> {
         let holds = py.detach(|| self.0.lapsed())?;
-        Ok(holds.into_iter().map(|hold| PyHold { quota: self.0, hold }).collect())
+        Ok(holds.into_iter().map(|hold| PyHold { quota: self.0, hold, found: true }).collect())
     }
 
     /// Lets functions hear what happens while nobody waits for it, in a thread of the quota's own: what to warn of, and
@@ -272,7 +276,7 @@ impl Ear for PyEar {
 
     fn lapsed(&self, holds: Vec<Hold>) {
         let quota = self.quota;
-        let holds = holds.into_iter().map(move |hold| PyHold { quota, hold });
+        let holds = holds.into_iter().map(move |hold| PyHold { quota, hold, found: true });
         Self::call(&self.lapsed, |py| Ok(holds.collect::<Vec<_>>().into_pyobject(py)?.into_any()));
     }
 }

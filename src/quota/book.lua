@@ -3,7 +3,7 @@
 --       window, n: what it counts), live reservations. Members of these are "id:amount", of those that lapsed
 --       "counter:id:amount"; their score is when they lapse or did.
 -- ARGV: op, now, id, expires, edition, then for each line: id of the counter, what it counts, amount, limit, hard, actual,
---       actual - amount, part, gone.
+--       actual - amount, part, gone, seconds after which the counter may be forgotten.
 -- Returns 0 (done) or -2 (done, but it had lapsed) and t, u, oldest part of each line; the number of a line that refuses
 -- and its three; or -1 (stale). The last is how many have lapsed now: that is looked for where a limit is reached, looked
 -- at or renewed, and by every sixteenth reservation. Of a reservation that fits the u is nil: nobody
@@ -45,6 +45,12 @@ local function sweep(counter, live, name, counts)
   end
 end
 
+local function keep(key, seconds)
+  if seconds ~= '' then
+    call('EXPIRE', key, seconds)
+  end
+end
+
 local function roll(counter, gone)
   local oldest = ''
   local fields = call('HGETALL', counter)
@@ -75,9 +81,9 @@ end
 local reply = { 0 }
 for line = 1, lines do
   local counter, live = KEYS[line * 2 + 1], KEYS[line * 2 + 2]
-  local at = line * 9 - 3
+  local at = line * 10 - 4
   local name, counts, amount, limit, hard = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4]
-  local actual, change, part, gone = ARGV[at + 5], ARGV[at + 6], ARGV[at + 7], ARGV[at + 8]
+  local actual, change, part, gone, kept = ARGV[at + 5], ARGV[at + 6], ARGV[at + 7], ARGV[at + 8], ARGV[at + 9]
   local member = id .. ':' .. amount
   local taken, used, oldest = nil, false, ''
   if op == 'renew' or op == 'look' or string.byte(id, -1) == 48 then
@@ -94,8 +100,9 @@ for line = 1, lines do
       end
       taken = exact(call('HINCRBY', counter, 't', was_live and change or actual), counter, 't')
       used = exact(call('HINCRBY', counter, 'u', actual), counter, 'u')
-      if part ~= '' and actual ~= '0' then
-        call('HINCRBY', counter, 'p' .. part, actual)
+      if part ~= '' and actual ~= '0' and call('HINCRBY', counter, 'p' .. part, actual) == tonumber(actual) then
+        keep(counter, kept)
+        keep(live, kept)
       end
     end
   elseif op == 'renew' then
@@ -107,7 +114,12 @@ for line = 1, lines do
       call('ZADD', live, 'XX', expires, member)
     end
   elseif op ~= 'look' then
-    taken = exact(call('HINCRBY', counter, 't', amount), counter, 't')
+    local sum = call('HINCRBY', counter, 't', amount)
+    local is_first = sum == tonumber(amount)
+    if is_first then
+      keep(counter, kept)
+    end
+    taken = exact(sum, counter, 't')
     local over = is_over(taken, limit)
     if over then
       sweep(counter, live, name, counts)
@@ -116,15 +128,18 @@ for line = 1, lines do
     end
     if over and hard == '1' then
       for back = 1, line do
-        call('HINCRBY', KEYS[back * 2 + 1], 't', '-' .. ARGV[back * 9 - 1])
+        call('HINCRBY', KEYS[back * 2 + 1], 't', '-' .. ARGV[back * 10 - 2])
         if back < line then
-          call('ZREM', KEYS[back * 2 + 2], id .. ':' .. ARGV[back * 9 - 1])
+          call('ZREM', KEYS[back * 2 + 2], id .. ':' .. ARGV[back * 10 - 2])
         end
       end
       local level = call('HMGET', counter, 't', 'u')
       return { line, level[1], level[2], oldest, swept }
     end
     call('ZADD', live, expires, member)
+    if is_first then
+      keep(live, kept)
+    end
     if over then
       used = call('HGET', counter, 'u')
     end

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::clock::Clock;
 use super::limit::{Counter, Limit, MOST};
 use crate::error::Result;
 use crate::id::{Id, Micros};
@@ -201,7 +202,7 @@ fn give_back(levels: &mut HashMap<u128, Level>, counter: u128, amount: u64) {
 pub struct Note {
     /// When.
     pub at: Micros,
-    /// What happened: `override`, `set`, `remove`.
+    /// What happened: `override`.
     pub kind: String,
     /// Which limit it is about.
     pub limit: String,
@@ -239,13 +240,16 @@ pub(super) trait Keeper: Send {
 
     /// Does everything asked for, in that order, each wholly or not at all. `again` says that some of it may have been
     /// done before.
-    fn run(&mut self, ops: &[Op], again: bool) -> Result<Vec<Outcome>>;
+    fn run(&mut self, ops: &[Op], again: bool, clock: &Clock) -> Result<Vec<Outcome>>;
 
     /// Whether reservations were found to have lapsed since this was last asked.
     fn swept(&mut self) -> bool;
 
     /// Reservations that have lapsed and were neither settled nor given back, of the last day.
-    fn lapsed(&mut self) -> Result<Vec<Lapsed>>;
+    fn lapsed(&mut self, now: Micros) -> Result<Vec<Lapsed>>;
+
+    /// What time it is there.
+    fn time(&mut self) -> Result<Micros>;
 
     /// Goes there and back.
     fn ping(&mut self) -> Result<()>;
@@ -261,7 +265,8 @@ pub(super) trait Keeper: Send {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::limit::{Measure, Part, Period, Policy, Unpriced};
+    use super::super::limit::{Measure, Part, Policy, Unpriced};
+    use super::super::period::Period;
     use super::*;
 
     const LEASE: Micros = 100;

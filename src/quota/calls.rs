@@ -7,9 +7,9 @@ use super::book::{Level, Line, MOST_LAPSED, Op, Outcome};
 use super::desk::Edition;
 use super::health::count;
 use super::limit::{Counter, Limit, MOST, Measure, Policy, Unpriced, Who};
-use super::{Ask, Cost, Hold, Quota, Standing, Verdict, Warning, standing};
+use super::{Ask, Cost, Hold, Quota, Standing, Verdict, Warning, lock, standing};
 use crate::error::{Error, Kind, Result};
-use crate::id::{Id, now};
+use crate::id::{Id, Micros, now};
 
 /// How often a reservation is tried while the limits keep changing.
 const TRIES: usize = 20;
@@ -21,13 +21,18 @@ impl Quota {
         let mut given_back = instead.filter(|hold| desk.close(hold.id) && !hold.lines.is_empty());
         for _ in 0..TRIES {
             let edition = self.edition()?;
-            let lines = lines_of(&edition, ask);
+            let lines = lines_of(&edition, ask, self.now());
             let unpriced = lines.iter().find(|line| is_unpriced(line, &ask.cost));
             if let Some(line) = unpriced {
                 if line.limit.unpriced == Unpriced::Refuse && ask.word.is_none() {
                     count(&self.health.refused);
                     self.release_all(given_back);
-                    return Ok(Verdict::Unpriced(standing(line, Level::default())));
+                    let look = Op::Look { lines: Arc::from([line.clone()]) };
+                    let level = match desk.ask(self, vec![look])?.pop() {
+                        Some(Outcome::Done { levels, .. }) => levels.first().copied().unwrap_or_default(),
+                        _ => Level::default(),
+                    };
+                    return Ok(Verdict::Unpriced(standing(line, level)));
                 }
                 count(&self.health.unpriced);
             }
@@ -83,12 +88,12 @@ impl Quota {
     /// Reservations whose lease ran out before they were settled or given back, of every process and the last day.
     pub fn lapsed(&'static self) -> Result<Vec<Hold>> {
         let edition = self.read()?;
-        let mut found = self.desk().with(self, |keeper, _| keeper.lapsed())?;
+        let at = self.now(); // not while the connection is held: a fork waits for that
+        let mut found = self.desk().with(self, |keeper, _| keeper.lapsed(at))?;
         if found.len() >= MOST_LAPSED {
             let cut = found.last().map(|last| last.id);
             found.retain(|lapsed| Some(lapsed.id) != cut); // not all of its counters may be among them
         }
-        let at = now();
         let mut lines: BTreeMap<Id, Vec<Line>> = BTreeMap::new();
         for lapsed in found {
             let Some(limit) = edition.limits.iter().find(|limit| limit.name == lapsed.limit) else { continue };
@@ -115,7 +120,7 @@ impl Quota {
         for _ in 0..TRIES {
             let edition = self.edition()?;
             let lines: Arc<[Line]> =
-                lines_of(&edition, &ask).iter().cloned().map(|line| Line { hard: false, ..line }).collect();
+                lines_of(&edition, &ask, self.now()).iter().cloned().map(|line| Line { hard: false, ..line }).collect();
             let (id, lease) = (Id::new(now()), self.lease);
             let amounts: Vec<u64> = lines.iter().map(|line| spent(line, actual)).collect();
             let reserve = Op::Reserve { id, lines: Arc::clone(&lines), lease, edition: edition.number };
@@ -156,7 +161,9 @@ impl Quota {
                 }
             }
         }
-        let warnings = passed.into_iter().filter(|standing| standing.limit.policy == Policy::Warn);
+        let desk = self.desk();
+        let warns = |standing: &Standing| standing.limit.policy == Policy::Warn && desk.is_news(standing.counter.id);
+        let warnings = passed.into_iter().filter(warns);
         let warning = |standing| {
             count(&self.health.warnings);
             Warning { standing, mark: None }
@@ -167,14 +174,19 @@ impl Quota {
     /// The marks that a settlement has reached: it is the one that brought the sum from below to there.
     pub(super) fn marks(&self, lines: &[Line], amounts: &[u64], outcome: &Outcome) -> Vec<Warning> {
         let Outcome::Done { levels, .. } = outcome else { return Vec::new() };
+        let known = lock(&self.desk().edition).clone();
         let mut reached = Vec::new();
         for ((line, amount), level) in lines.iter().zip(amounts).zip(levels) {
             let before = level.used.saturating_sub(*amount);
-            for mark in &line.limit.marks {
-                let at = (u128::from(line.limit.amount) * u128::from(*mark)).div_ceil(1000);
+            // As it is now: it may have been changed since the reservation.
+            let named = |limit: &&Arc<Limit>| limit.name == line.limit.name;
+            let limit = known.iter().flat_map(|edition| &edition.limits).find(named).unwrap_or(&line.limit);
+            for mark in &limit.marks {
+                let at = (u128::from(limit.amount) * u128::from(*mark)).div_ceil(1000);
                 if u128::from(before) < at && at <= u128::from(level.used) {
                     count(&self.health.warnings);
-                    reached.push(Warning { standing: standing(line, *level), mark: Some(*mark) });
+                    let standing = Standing { limit: Arc::clone(limit), counter: line.counter.clone(), level: *level };
+                    reached.push(Warning { standing, mark: Some(*mark) });
                 }
             }
         }
@@ -183,8 +195,7 @@ impl Quota {
 }
 
 /// What a call takes of every limit that applies.
-pub(super) fn lines_of(edition: &Edition, ask: &Ask<'_>) -> Arc<[Line]> {
-    let at = now();
+pub(super) fn lines_of(edition: &Edition, ask: &Ask<'_>, at: Micros) -> Arc<[Line]> {
     let line = |limit: &Arc<Limit>| {
         let counter = limit.counter(&ask.who, at)?;
         let hard = match limit.policy {

@@ -3,15 +3,17 @@
 //! off, so that whoever comes later finds it done.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread::Thread;
 use std::time::{Duration, Instant};
 
 use super::book::{Keeper, Line, Op, Outcome};
+use super::clock::Clock;
 use super::health::count;
 use super::limit::Limit;
 use super::{Quota, Warning, lock};
 use crate::error::{Error, Kind, Result};
-use crate::id::{Id, Micros, now};
+use crate::id::{Id, Micros};
 
 /// After a failure to connect, everybody is told so for this long.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -23,6 +25,9 @@ const SOON: Duration = Duration::from_millis(1);
 const MOST: usize = 256;
 /// For how many leases after some have lapsed the ledger is asked about them: a journal may bring it the calls later.
 const WATCH: Micros = 10;
+/// How often it is said that a limit which only warns is passed, and of how many counters that is remembered.
+const REPEAT: Micros = 3_600_000_000;
+const MOST_PASSED: usize = 10_000;
 /// How many operations wait for better times.
 const MOST_LATE: usize = 100_000;
 
@@ -42,6 +47,7 @@ pub(super) struct Slot {
 struct Job {
     ops: Vec<Op>,
     answer: Mutex<Option<Result<Vec<Outcome>>>>,
+    thread: Thread,
 }
 
 /// Who waits to be served, and whether somebody serves.
@@ -90,9 +96,11 @@ impl Tended {
 #[derive(Default)]
 pub(super) struct Desk {
     pub(super) slot: Mutex<Slot>,
+    pub(super) clock: Clock,
     queue: Mutex<Queue>,
-    served: Condvar,
     pub(super) edition: Mutex<Option<Arc<Edition>>>,
+    /// When it was said last of a counter that it is over its limit.
+    passed: Mutex<HashMap<u128, Micros>>,
     tended: Mutex<Tended>,
     /// For the thread that tends.
     wake: Condvar,
@@ -107,7 +115,7 @@ impl Desk {
 
     /// Does `ops`, in that order, in one go with whatever else is wanted now.
     pub(super) fn ask(&'static self, quota: &'static Quota, ops: Vec<Op>) -> Result<Vec<Outcome>> {
-        let job = Arc::new(Job { ops, answer: Mutex::default() });
+        let job = Arc::new(Job { ops, answer: Mutex::default(), thread: std::thread::current() });
         let mut queue = lock(&self.queue);
         queue.jobs.push(Arc::clone(&job));
         loop {
@@ -115,7 +123,9 @@ impl Desk {
                 return answer;
             }
             if queue.serving {
-                queue = self.served.wait(queue).unwrap_or_else(PoisonError::into_inner);
+                drop(queue);
+                std::thread::park(); // whoever serves wakes those whom he has served, and one to serve next
+                queue = lock(&self.queue);
                 continue;
             }
             queue.serving = true;
@@ -124,7 +134,9 @@ impl Desk {
             self.serve_batch(quota, batch);
             queue = lock(&self.queue);
             queue.serving = false;
-            self.served.notify_all();
+            if let Some(next) = queue.jobs.first() {
+                next.thread.unpark();
+            }
         }
     }
 
@@ -133,7 +145,7 @@ impl Desk {
         let renewals = self.due(quota);
         let wishes = late.iter().chain(batch.iter().flat_map(|job| &job.ops)).chain(&renewals);
         let ops: Vec<Op> = wishes.cloned().collect();
-        let run = |keeper: &mut dyn Keeper, again: bool| Ok((keeper.run(&ops, again)?, keeper.swept()));
+        let run = |keeper: &mut dyn Keeper, again: bool| Ok((keeper.run(&ops, again, &self.clock)?, keeper.swept()));
         let done = if ops.is_empty() { Ok(Default::default()) } else { self.with(quota, run) };
         let put_off = late.len();
         match &done {
@@ -144,6 +156,7 @@ impl Desk {
         for job in batch {
             let answer = outcomes.as_mut().map(|all| all.by_ref().take(job.ops.len()).collect());
             *lock(&job.answer) = Some(answer.map_err(|error| error.clone()));
+            job.thread.unpark();
         }
     }
 
@@ -162,7 +175,7 @@ impl Desk {
             }
             match op {
                 Op::Reserve { id, lines, lease, .. } if !lines.is_empty() => {
-                    let until = now().saturating_add(*lease);
+                    let until = self.clock.now().saturating_add(*lease);
                     tended.held.insert(*id, Kept { lines: Arc::clone(lines), until, closing: false });
                 }
                 Op::Settle { id, .. } | Op::Release { id, .. } => {
@@ -173,7 +186,7 @@ impl Desk {
         }
         if swept {
             tended.swept = true;
-            tended.watch = now().saturating_add(quota.lease.saturating_mul(WATCH));
+            tended.watch = self.clock.now().saturating_add(quota.lease.saturating_mul(WATCH));
         }
         if !tended.held.is_empty() || !tended.is_quiet() {
             self.start(quota, &mut tended);
@@ -186,7 +199,7 @@ impl Desk {
     /// What is to be renewed by now. It goes along with whatever this process wants next, so that a reservation lapses
     /// only if its process gets nothing through.
     fn due(&self, quota: &Quota) -> Vec<Op> {
-        let (at, lease) = (now(), quota.lease);
+        let (at, lease) = (self.clock.now(), quota.lease);
         let mut tended = lock(&self.tended);
         let due = tended.held.iter_mut().filter(|(_, kept)| kept.until < at + lease * 2 / 3).take(MOST);
         due.map(|(id, kept)| {
@@ -212,6 +225,20 @@ impl Desk {
         }
     }
 
+    /// Whether it is news that a counter is over a limit which only warns; for every call it would be too much.
+    pub(super) fn is_news(&self, counter: u128) -> bool {
+        let (mut passed, at) = (lock(&self.passed), self.clock.now());
+        if passed.len() >= MOST_PASSED {
+            passed.clear();
+        }
+        let last = passed.entry(counter).or_default();
+        let is_news = *last + REPEAT <= at;
+        if is_news {
+            *last = at;
+        }
+        is_news
+    }
+
     /// Lets `work` use the connection.
     pub(super) fn with<T>(&self, quota: &Quota, work: impl FnMut(&mut dyn Keeper, bool) -> Result<T>) -> Result<T> {
         self.serve(quota, &mut lock(&self.slot), work)
@@ -232,6 +259,10 @@ impl Desk {
         {
             return Err(error.clone());
         }
+        let mut work = |keeper: &mut dyn Keeper, again: bool| {
+            self.clock.set(|| keeper.time())?;
+            work(keeper, again)
+        };
         let (begin, mut again) = (Instant::now(), false);
         loop {
             let fresh = slot.keeper.is_none();
@@ -297,14 +328,14 @@ impl Desk {
     /// Renews reservations, does what was put off, and tells what there is to tell, as long as there is any of it.
     fn tend(&'static self, quota: &'static Quota) {
         quota.tell_lapsed(); // of processes that were killed before this one began
-        let mut told_at = now();
+        let mut told_at = self.clock.now();
         loop {
             let mut tended = lock(&self.tended);
             if tended.is_quiet() {
                 let third = Duration::from_micros(quota.lease / 3);
                 tended = self.wake.wait_timeout(tended, third).map_or_else(|error| error.into_inner().0, |(t, _)| t);
             }
-            let watching = now() < tended.watch;
+            let watching = self.clock.now() < tended.watch;
             if tended.is_quiet() && tended.held.is_empty() && !watching {
                 tended.running = false;
                 return;
@@ -320,8 +351,8 @@ impl Desk {
             }
             // After renewing: whoever hears of it may take his time.
             quota.tell(&said);
-            if swept || (watching && now() >= told_at.saturating_add(quota.lease / 3)) {
-                told_at = now();
+            if swept || (watching && self.clock.now() >= told_at.saturating_add(quota.lease / 3)) {
+                told_at = self.clock.now();
                 quota.tell_lapsed();
             }
         }

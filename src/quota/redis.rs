@@ -7,9 +7,10 @@ use std::time::Duration;
 use redis::{Cmd, Connection, ErrorKind, IntoConnectionInfo, Pipeline, RedisError, Value};
 
 use super::book::{Keeper, Lapsed, Level, Line, MOST_LAPSED, Note, Op, Outcome};
+use super::clock::Clock;
 use super::limit::Limit;
 use crate::error::{Error, Kind, Result};
-use crate::id::{Id, Micros, now};
+use crate::id::{self, Id, Micros};
 
 const SCRIPT: &str = include_str!("book.lua");
 /// How many notes are kept.
@@ -135,12 +136,16 @@ impl Redis {
                 Some(rolling) => command.arg(rolling.part).arg(rolling.gone),
                 None => command.arg("").arg(""),
             };
+            match line.limit.period.kept() {
+                Some(kept) => command.arg(kept / 1_000_000),
+                None => command.arg(""),
+            };
         }
         command
     }
 
-    fn attempt(&mut self, ops: &[Op], again: bool) -> redis::RedisResult<Vec<Value>> {
-        let (now, mut pipeline) = (now(), Pipeline::with_capacity(ops.len()));
+    fn attempt(&mut self, ops: &[Op], again: bool, now: Micros) -> redis::RedisResult<Vec<Value>> {
+        let mut pipeline = Pipeline::with_capacity(ops.len());
         for op in ops {
             pipeline.add_command(self.command(now, op, again));
         }
@@ -172,11 +177,11 @@ impl Keeper for Redis {
         Ok(removed > 0)
     }
 
-    fn run(&mut self, ops: &[Op], again: bool) -> Result<Vec<Outcome>> {
-        let replies = match self.attempt(ops, again) {
+    fn run(&mut self, ops: &[Op], again: bool, clock: &Clock) -> Result<Vec<Outcome>> {
+        let replies = match self.attempt(ops, again, clock.now()) {
             Err(error) if error.code() == Some("NOSCRIPT") => {
                 self.script.prepare_invoke().load(&mut self.connection)?;
-                self.attempt(ops, true)
+                self.attempt(ops, true, clock.now())
             }
             replies => replies,
         }?;
@@ -187,7 +192,7 @@ impl Keeper for Redis {
         std::mem::take(&mut self.swept)
     }
 
-    fn lapsed(&mut self) -> Result<Vec<Lapsed>> {
+    fn lapsed(&mut self, _now: Micros) -> Result<Vec<Lapsed>> {
         let members: Vec<String> =
             redis::cmd("ZRANGE").arg(self.key("lapsed")).arg(0).arg(MOST_LAPSED - 1).query(&mut self.connection)?;
         let mut counts: HashMap<&str, Option<String>> = HashMap::new();
@@ -209,6 +214,15 @@ impl Keeper for Redis {
             }
         }
         Ok(found)
+    }
+
+    fn time(&mut self) -> Result<Micros> {
+        match redis::cmd("TIME").query::<(u64, u64)>(&mut self.connection) {
+            Ok((seconds, micros)) => Ok(seconds.saturating_mul(1_000_000).saturating_add(micros)),
+            // We may not ask: ours has to do.
+            Err(error) if matches!(error.kind(), ErrorKind::Server(_) | ErrorKind::Extension) => Ok(id::now()),
+            Err(error) => Err(error.into()),
+        }
     }
 
     fn ping(&mut self) -> Result<()> {

@@ -4,10 +4,11 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::book::{Held, Keeper, Lapsed, Level, MOST_LAPSED, Note, Op, Outcome, Page};
+use super::clock::Clock;
 use super::limit::{Counter, Limit};
 use super::schema::{self, LIMIT};
 use crate::error::Result;
-use crate::id::{Id, Micros, now};
+use crate::id::{self, Id, Micros};
 use crate::ledger::dialect::Dialect;
 use crate::ledger::schema::in_transaction;
 use crate::ledger::store::{Care, Cell, Store, connect};
@@ -15,6 +16,10 @@ use crate::ledger::target::{Engine, Target};
 
 /// How long it is remembered that a reservation has expired, for a call that is settled after all.
 const REMEMBERED: Micros = 86_400_000_000;
+/// How long after their time counters are kept, for calls that began in it.
+const KEPT: Micros = 2 * 86_400_000_000;
+/// How often, and how many at once, older ones are removed.
+const TIDY: (Micros, usize) = (3_600_000_000, 5_000);
 /// Where the number of the limits' present edition stands.
 const EDITION: &str = "SELECT coalesce(max(value), 0) FROM ragmeter_marks WHERE name = 'quota_limits'";
 
@@ -27,17 +32,18 @@ pub(super) struct Sql {
     known: HashSet<u128>,
     /// Whether reservations have lapsed that nobody was told of.
     swept: bool,
+    tidy_at: Micros,
 }
 
 impl Sql {
     pub(super) fn connect(target: &Target) -> Result<Self> {
         let mut store = connect(target, Care::Usual)?;
         schema::migrate(&mut *store)?;
-        Ok(Self { store, known: HashSet::new(), swept: false })
+        Ok(Self { store, known: HashSet::new(), swept: false, tidy_at: 0 })
     }
 
     /// Sees to it that every counter that will change has a row.
-    fn ensure(&mut self, ops: &[Op]) -> Result<()> {
+    fn ensure(&mut self, ops: &[Op], now: Micros) -> Result<()> {
         let changing = ops.iter().filter(|op| !matches!(op, Op::Look { .. })).flat_map(|op| op.lines().iter());
         let missing: BTreeMap<u128, _> = changing
             .filter(|line| !self.known.contains(&line.counter.id))
@@ -62,7 +68,31 @@ impl Sql {
             self.known.clear();
         }
         self.known.extend(missing.into_keys());
-        Ok(())
+        self.tidy(now)
+    }
+
+    /// Removes counters whose time is long over.
+    fn tidy(&mut self, now: Micros) -> Result<()> {
+        if now < self.tidy_at {
+            return Ok(());
+        }
+        self.tidy_at = now.saturating_add(TIDY.0);
+        let dialect = self.store.dialect();
+        let rows = self.store.rows(&format!(
+            "SELECT {} FROM ragmeter_quota_counters WHERE ends <= {} ORDER BY id LIMIT {}",
+            dialect.digits("id"),
+            now.saturating_sub(KEPT),
+            TIDY.1
+        ))?;
+        let old = rows.iter().filter_map(|row| Some(dialect.literal(row.first()?.id()?)));
+        let old = old.collect::<Vec<_>>().join(", ");
+        if old.is_empty() {
+            return Ok(());
+        }
+        in_transaction(&mut *self.store, |store| {
+            store.run(&format!("DELETE FROM ragmeter_quota_holds WHERE counter IN ({old})"))?;
+            store.run(&format!("DELETE FROM ragmeter_quota_counters WHERE id IN ({old})")).map(drop)
+        })
     }
 
     fn change(&mut self, work: impl FnOnce(&mut dyn Store) -> Result<u64>) -> Result<u64> {
@@ -110,13 +140,13 @@ impl Keeper for Sql {
         Ok(removed > 0)
     }
 
-    fn run(&mut self, ops: &[Op], _again: bool) -> Result<Vec<Outcome>> {
-        self.ensure(ops)?;
+    fn run(&mut self, ops: &[Op], _again: bool, clock: &Clock) -> Result<Vec<Outcome>> {
+        self.ensure(ops, clock.now())?;
         let lines = ops.iter().flat_map(|op| op.lines().iter());
         let counters: Counters<'_> = lines.map(|line| (line.counter.id, &line.counter)).collect();
         let mut swept = false;
         let outcomes = in_transaction(&mut *self.store, |store| {
-            let (found, now, mut page) = read(store, &counters, ops)?;
+            let (found, now, mut page) = read(store, &counters, ops, clock)?;
             let before = page.held.clone();
             swept = page.expire(now);
             let outcomes = ops
@@ -146,7 +176,7 @@ impl Keeper for Sql {
         std::mem::take(&mut self.swept)
     }
 
-    fn lapsed(&mut self) -> Result<Vec<Lapsed>> {
+    fn lapsed(&mut self, now: Micros) -> Result<Vec<Lapsed>> {
         let dialect = self.store.dialect();
         let rows = self.store.rows(&format!(
             "SELECT {}, {}, c.name, c.counted_for, c.begins, h.amount FROM ragmeter_quota_holds h \
@@ -154,8 +184,8 @@ impl Keeper for Sql {
              WHERE (h.state = 1 OR h.expires <= {}) AND h.expires > {} ORDER BY h.id LIMIT {MOST_LAPSED}",
             dialect.digits("h.id"),
             dialect.digits("h.counter"),
-            now(),
-            now().saturating_sub(REMEMBERED)
+            now,
+            now.saturating_sub(REMEMBERED)
         ))?;
         let lapsed = |row: Vec<Cell>| {
             let mut cells = row.into_iter();
@@ -164,6 +194,13 @@ impl Keeper for Sql {
             Some(Lapsed { id, counter, limit, key, start: cells.next()?.count()?, amount: cells.next()?.count()? })
         };
         Ok(rows.into_iter().filter_map(lapsed).collect())
+    }
+
+    fn time(&mut self) -> Result<Micros> {
+        match self.store.dialect().time() {
+            Some(expression) => Ok(self.store.number(&format!("SELECT {expression}"))?.try_into().unwrap_or(0)),
+            None => Ok(id::now()),
+        }
     }
 
     fn ping(&mut self) -> Result<()> {
@@ -199,11 +236,11 @@ impl Keeper for Sql {
 
 /// Locks the counters and reads them, with the reservations that the operations are about and those that are due.
 /// Returns the edition of the limits and the time, too: time begins when the rows are ours, however long that took.
-fn read(store: &mut dyn Store, counters: &Counters<'_>, ops: &[Op]) -> Result<(i64, Micros, Page)> {
+fn read(store: &mut dyn Store, counters: &Counters<'_>, ops: &[Op], clock: &Clock) -> Result<(i64, Micros, Page)> {
     let dialect = store.dialect();
     let mut page = Page::default();
     if counters.is_empty() {
-        return Ok((store.number(EDITION)?, now(), page));
+        return Ok((store.number(EDITION)?, clock.now(), page));
     }
     let literals = |ids: &mut dyn Iterator<Item = u128>| -> String {
         ids.map(|id| dialect.literal(id)).collect::<Vec<_>>().join(", ")
@@ -214,7 +251,7 @@ fn read(store: &mut dyn Store, counters: &Counters<'_>, ops: &[Op]) -> Result<(i
         "SELECT {}, used, reserved, ({EDITION}) FROM ragmeter_quota_counters WHERE id IN ({ids}) ORDER BY id{lock}",
         dialect.digits("id")
     ))?;
-    let (now, mut edition) = (now(), None);
+    let (now, mut edition) = (clock.now(), None);
     for row in rows {
         let [id, used, reserved, value] = row.as_slice() else { continue };
         let number = |cell: &Cell| cell.count().unwrap_or_default();

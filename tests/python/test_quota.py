@@ -2,7 +2,9 @@
 
 import asyncio
 import os
+import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -110,13 +112,14 @@ def test_a_refusal_says_everything(nearby):
 
 def test_an_unknown_price_is_refused_or_said(nearby):
     nearby.limit("money", money="1", tenant="acme")
+    nearby.reserve(10, money="0.25", tenant="acme").settle(money="0.25")
     with pytest.raises(QuotaExceeded, match="nobody knows the price") as raised:
         nearby.reserve(10, tenant="acme")
-    assert raised.value.asked is None
+    assert (raised.value.asked, raised.value.used, raised.value.limit) == (None, Decimal("0.25"), 1)
     nearby.limit("money", money="1", tenant="acme", unknown_price="allow")
     nearby.reserve(10, tenant="acme").settle(tokens=10)
     assert nearby.health()["unpriced"] == 1
-    assert standing(nearby, tenant="acme") == {"money": (0, 0, 1)}
+    assert standing(nearby, tenant="acme") == {"money": (Decimal("0.25"), 0, Decimal("0.75"))}
 
 
 def test_what_is_not_known_in_the_end_counts_as_it_was_reserved(nearby):
@@ -143,8 +146,9 @@ def test_policies_warn_and_finish(nearby):
     refused(nearby, tenant="acme")
     nearby.reserve(5, tenant="acme", run="first").settle(tokens=5)
     assert nearby.flush()
-    await_all(heard, 4)
-    assert sorted(heard, key=str) == [("soft", 0.5, 60), ("soft", 0.9, 120), ("soft", None, 120), ("soft", None, 60)]
+    await_all(heard, 3)
+    # That it is passed is said once, and not of every call from now on.
+    assert sorted(heard, key=str) == [("soft", 0.5, 60), ("soft", 0.9, 120), ("soft", None, 60)]
 
 
 def test_a_mark_is_reached_once_whoever_reaches_it(sums):
@@ -158,6 +162,25 @@ def test_a_mark_is_reached_once_whoever_reaches_it(sums):
     assert all(quota.flush() for quota in quotas)
     await_all(heard, 3)
     assert sorted(heard) == [0.333, 0.8, 1.0]
+
+
+def test_a_limit_that_changes_moves_its_marks_along(quota):
+    heard = []
+    quota.on_warning(lambda warning: heard.append((warning["mark"], warning["used"], warning["limit"])))
+    quota.limit("acme", tokens=100, tenant="acme", marks=[0.8])
+    kept, other = quota.reserve(10, tenant="acme"), quota.reserve(90, tenant="acme")
+    refused(quota, tenant="acme")
+    other.settle(tokens=90)
+    assert quota.flush()
+    quota.limit("acme", tokens=120, tenant="acme", marks=[0.8])
+    quota.reserve(20, tenant="acme").release()
+    kept.settle(tokens=10)
+    assert quota.flush()
+    quota.limit("acme", tokens=50, tenant="acme", marks=[0.8])
+    assert refused(quota, tenant="acme").limit == 50
+    await_all(heard, 2)
+    assert heard == [(0.8, 90, 100), (0.8, 100, 120)]
+    assert standing(quota, tenant="acme") == {"acme": (100, 0, 0)}
 
 
 def test_a_superuser_passes_and_is_written_down(quota):
@@ -418,3 +441,148 @@ os._exit(0)
         assert quota.health()["recovered"] == 1
         assert sum(call["usage"]["total_tokens"] for call in ledger.calls()) == 120
         assert ledger.verify()[1] == []
+
+
+CLOCK = """
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <time.h>
+static long long shift;
+void set_shift(long long seconds) { shift = seconds; }
+int clock_gettime(clockid_t id, struct timespec *now) {
+    static int (*real)(clockid_t, struct timespec *);
+    if (!real) real = dlsym(RTLD_NEXT, "clock_gettime");
+    int done = real(id, now);
+    if (id == CLOCK_REALTIME) now->tv_sec += shift;
+    return done;
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def with_a_clock(tmp_path_factory):
+    """Environment of processes that set their own clock: `set_shift(seconds)`."""
+    folder = tmp_path_factory.mktemp("clock")
+    (folder / "clock.c").write_text(CLOCK)
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", folder / "clock.so", folder / "clock.c", "-ldl"], check=True)
+    return {**os.environ, "LD_PRELOAD": str(folder / "clock.so")}
+
+
+def test_who_stood_still_with_his_clock_ahead_counts_once_and_takes_nobodys_room(sums, with_a_clock):
+    code = """
+import ctypes, sys
+ctypes.CDLL(None).set_shift(int(sys.argv[2]))
+import ragmeter
+quota = ragmeter.Quota.open(sys.argv[1], lease=0.4)
+kept = quota.reserve(60, tenant="acme")
+print(quota.usage(tenant="acme")[0]["reserved"], flush=True)
+sys.stdin.readline()
+kept.settle(tokens=50)
+kept.settle(tokens=50)
+kept.release()
+assert quota.flush()
+print(quota.health()["lapsed"], flush=True)
+"""
+    quota = Quota.open(sums, lease=0.4)
+    quota.limit("acme", tokens=100, tenant="acme", per="day")
+    ours = quota.reserve(30, tenant="acme")
+    ahead = "0" if sums.startswith("sqlite") else "90000"  # a file has no clock but ours; a day and an hour
+    child = subprocess.Popen(
+        [sys.executable, "-c", code, sums, ahead],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=with_a_clock,
+    )  # fmt: skip
+    try:
+        assert child.stdout.readline() == "90\n", "its clock lets nobody else's reservation lapse"
+        child.send_signal(signal.SIGSTOP)
+        while standing(quota, tenant="acme")["acme"][1] > 30:
+            time.sleep(0.05)
+        other = quota.reserve(70, tenant="acme")
+        child.send_signal(signal.SIGCONT)
+        assert child.communicate("\n", timeout=30)[0] == "1\n"
+    finally:
+        child.kill()
+    assert standing(quota, tenant="acme") == {"acme": (50, 100, 0)}
+    ours.settle(tokens=30)
+    other.release()
+    assert standing(quota, tenant="acme") == {"acme": (80, 0, 20)}
+
+
+def test_a_call_over_midnight_counts_for_the_day_that_it_began_in(tmp_path, with_a_clock):
+    code = """
+import ctypes, sys, time
+import ragmeter
+clock, midnight = ctypes.CDLL(None), int(86_400 - time.time() % 86_400)
+quota = ragmeter.Quota.open(sys.argv[1])
+quota.limit("acme", tokens=100, tenant="acme", per="day")
+clock.set_shift(midnight - 5)
+standing = lambda: [(row["used"], row["reserved"]) for row in quota.usage(tenant="acme")]
+print(standing())
+kept = quota.reserve(100, tenant="acme")
+try:
+    quota.reserve(1, tenant="acme")
+except ragmeter.QuotaExceeded as refusal:
+    print(refusal.resets_at.timestamp() - time.time() < 10)
+clock.set_shift(midnight + 5)
+print(standing())
+other = quota.reserve(100, tenant="acme")
+kept.settle(tokens=90)
+print(standing())
+other.settle(tokens=40)
+print(standing())
+"""
+    url = f"sqlite:{tmp_path}/ledger.db"
+    done = subprocess.run(
+        [sys.executable, "-c", code, url], env=with_a_clock, check=True, capture_output=True, text=True
+    )
+    assert done.stdout.splitlines() == ["[(0, 0)]", "True", "[(0, 0)]", "[(0, 100)]", "[(40, 0)]"]
+    with sqlite3.connect(tmp_path / "ledger.db") as book:
+        days = book.execute("SELECT used, reserved FROM ragmeter_quota_counters ORDER BY begins").fetchall()
+    assert days == [(90, 0), (40, 0)]
+
+
+def test_counters_of_times_long_past_are_forgotten(nearby, tmp_path):
+    nearby.limit("acme", tokens=100, tenant="acme", user="*", per="day")
+    nearby.reserve(1, tenant="acme", user="ann").settle(tokens=1)
+    assert nearby.flush()
+    with sqlite3.connect(tmp_path / "ledger.db") as book:
+        book.execute("UPDATE ragmeter_quota_counters SET ends = 1")
+        again = Quota.open(nearby.url)
+        book.commit()
+        again.reserve(1, tenant="acme", user="bob").release()
+        assert again.flush()
+        assert book.execute("SELECT counted_for FROM ragmeter_quota_counters").fetchall() == [("user=bob",)]
+
+
+def test_a_limit_that_is_set_again_is_no_change(nearby, tmp_path):
+    def edition():
+        with sqlite3.connect(tmp_path / "ledger.db") as book:
+            return book.execute("SELECT value FROM ragmeter_marks WHERE name = 'quota_limits'").fetchone()
+
+    nearby.limit("acme", tokens=100, tenant="acme", per="90m")
+    before = edition()
+    nearby.limit("acme", tokens=100, tenant="acme", per="90m")
+    assert edition() == before
+    nearby.limit("acme", tokens=100, tenant="acme", per="90m", marks=[0.5])
+    assert edition() != before
+
+
+@pytest.mark.parametrize("sums", ["redis"], indirect=True)
+def test_redis_forgets_by_itself_what_is_over(sums):
+    quota = Quota.open(sums)
+    quota.limit("day", tokens=100, user="*", per="day")
+    quota.limit("window", tokens=100, user="*", per="2h")
+    quota.limit("total", tokens=100, user="*", per="total")
+    refused(quota, 101, user="bob")
+    kept = quota.reserve(10, user="ann")
+    quota.reserve(10, user="ann").settle(tokens=5)
+    assert quota.flush()
+    from redis import Redis
+
+    with Redis.from_url(REDIS) as client:
+        name = sums.rsplit("=", 1)[1]
+        left = sorted(client.ttl(key) for key in client.scan_iter(f"{{{name}}}:quota:[cl]:*", count=1000))
+    assert left[:2] == [-1, -1]
+    day = 86_400
+    assert all(2 * day < seconds <= 3 * day for seconds in left[2:])
+    assert len(left) == 7, "bob's was refused at the first of them"
+    kept.release()

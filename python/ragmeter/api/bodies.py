@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from decimal import Decimal  # noqa: TC003 - pydantic needs it
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 
-__all__ = ["AddLlm", "DefaultModel", "LlmName", "LlmStatus", "MakeTenant", "MakeToken", "SetApiKey", "SetQuota"]
+__all__ = [
+    "AddLlm", "ChangeTenant", "DefaultModel", "LlmName", "LlmStatus", "MakeTenant", "MakeToken", "SetApiKey",
+    "SetLimit", "SetQuota",
+]  # fmt: skip
 
 _MOST = 2**63 - 1
 
@@ -19,6 +23,7 @@ def _printable(text: str) -> str:
 
 
 Name = Annotated[str, Field(min_length=1, max_length=128), AfterValidator(_printable)]
+Title = Annotated[str, Field(max_length=256), AfterValidator(_printable)]
 Url = Annotated[str, Field(max_length=1024, pattern=r"^(https?://\S+)?$")]
 Key = SecretStr | dict[str, Any]
 
@@ -81,17 +86,43 @@ class SetQuota(BaseModel):
     tokens: Annotated[int, Field(ge=0, le=_MOST)] | None
 
 
+class SetLimit(BaseModel):
+    """What a tenant may spend: `tokens`, `calls` or `money`, one of them."""
+
+    # It is a part of the path where it is removed.
+    name: Annotated[str, Field(min_length=1, max_length=60, pattern="^[^/]*$"), AfterValidator(_printable)]
+    tokens: Annotated[int, Field(ge=0, le=10**18)] | None = None
+    calls: Annotated[int, Field(ge=0, le=10**18)] | None = None
+    money: Annotated[Decimal, Field(ge=0, le=10**6, max_digits=19, decimal_places=12)] | None = None
+    per: Annotated[str, Field(max_length=16, description="`day`, `month`, `total`, or a window such as `24h`.")] = (
+        "month"
+    )
+    user: Name | None = None
+    model: Name | None = None
+    operation: Name | None = None
+    policy: Literal["block", "warn", "finish"] = "block"
+    marks: Annotated[list[Annotated[float, Field(gt=0, le=10)]], Field(max_length=20)] = [0.8, 1.0]
+    unknown_price: Literal["refuse", "allow"] = "refuse"
+
+
 class MakeTenant(BaseModel):
     """A tenant."""
 
     tenant_id: Name
-    title: Annotated[str, Field(max_length=256)] = ""
+    title: Title = ""
+
+
+class ChangeTenant(BaseModel):
+    """What changes about a tenant; null leaves it as it is."""
+
+    title: Title | None = None
+    status: bool | None = None
 
 
 class MakeToken(BaseModel):
     """A token."""
 
-    title: Annotated[str, Field(max_length=256)] = ""
+    title: Title = ""
     superuser: bool = False
 
 

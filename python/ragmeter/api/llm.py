@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request
 from ragmeter.api.access import Access, Asking, Ours
 from ragmeter.api.bodies import AddLlm, LlmName, LlmStatus, SetApiKey
 from ragmeter.api.envelope import REFUSALS, Code, Envelope, RefusedError, done
-from ragmeter.tenants import keys
+from ragmeter.tenants import keys, models
 from ragmeter.tenants.models import NotThereError, TenantLLM, stored_name
 from ragmeter.tenants.setup import Done, Setup
 
@@ -57,9 +57,10 @@ def my_llms(access: Asking, tenant_id: Ours, include_details: bool = False) -> E
 @router.get("/list")
 def list_models(access: Asking, tenant_id: Ours, model_type: str | None = None) -> Envelope:
     """Return the models that a tenant may use, by factory."""
+    kind = models.model_type(model_type) if model_type else None
     found: dict[str, list[dict[str, object]]] = {}
     for llm in access.service.list(tenant_id):
-        if model_type in {None, "", llm.model_type}:
+        if kind in {None, llm.model_type}:
             entry = {
                 "llm_name": llm.llm_name,
                 "model_type": llm.model_type,

@@ -7,8 +7,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Path, Query
 
 from ragmeter.api.access import Asking, Superuser
-from ragmeter.api.bodies import DefaultModel, MakeTenant, MakeToken, SetQuota
+from ragmeter.api.bodies import ChangeTenant, DefaultModel, MakeTenant, MakeToken, SetLimit, SetQuota
 from ragmeter.api.envelope import REFUSALS, Code, Envelope, RefusedError, done
+from ragmeter.tenants.limits import limits_of, put_limit, remove_limit
 from ragmeter.tenants.models import MODEL_TYPES, stored_name
 
 __all__ = ["router"]
@@ -17,7 +18,10 @@ router = APIRouter(responses=REFUSALS, tags=["tenants"])
 
 _LABELS = ("provider", "model", "operation", "role", "user", "session", "document", "track_id")
 
+_MOST_TOKENS = 100
+
 Since = Annotated[str | None, Query(max_length=40, description="An age such as `7d`, or a time such as `2026-11-22`.")]
+Label = Annotated[str | None, Query(max_length=128, description="For limits that count each by itself.")]
 
 
 def _path(access: Asking, tenant_id: Annotated[str, Path(min_length=1, max_length=128)]) -> str:
@@ -48,6 +52,12 @@ def show_tenant(access: Asking, tenant_id: Named) -> Envelope:
     """Return a tenant."""
     tenant = access.service.tenant(tenant_id)
     return done(vars(tenant) if tenant is not None else None)
+
+
+@router.patch("/tenants/{tenant_id}")
+def change_tenant(body: ChangeTenant, access: Superuser, tenant_id: Named) -> Envelope:
+    """Switch a tenant off or on, or give it another title. One that is off has no models and no way in."""
+    return done(vars(access.service.change_tenant(tenant_id, title=body.title, status=body.status)))
 
 
 @router.delete("/tenants/{tenant_id}")
@@ -125,6 +135,32 @@ def set_quota(body: SetQuota, access: Superuser, tenant_id: Named) -> Envelope:
     return done()
 
 
+@router.get("/tenants/{tenant_id}/limits")
+def limits(
+    access: Asking, tenant_id: Named, user: Label = None, model: Label = None, operation: Label = None
+) -> Envelope:
+    """Return what a tenant may spend and has spent, and when that begins anew."""
+    who = {"user": user, "model": model, "operation": operation}
+    return done(limits_of(access.service.quota, tenant_id, shared=access.token.superuser, **who))
+
+
+@router.put("/tenants/{tenant_id}/limits")
+def set_limit(body: SetLimit, access: Superuser, tenant_id: Named) -> Envelope:
+    """Say what a tenant may spend. A tenant does not set its own limits."""
+    put_limit(access.service.quota, tenant_id, **body.model_dump())
+    return done()
+
+
+@router.delete("/tenants/{tenant_id}/limits/{name}")
+def drop_limit(
+    access: Superuser, tenant_id: Named, name: Annotated[str, Path(min_length=1, max_length=255)]
+) -> Envelope:
+    """Remove a limit of a tenant."""
+    if not remove_limit(access.service.quota, tenant_id, name):
+        raise RefusedError(Code.DATA, "there is no such limit")
+    return done()
+
+
 @router.get("/tenants/{tenant_id}/tokens")
 def list_tokens(access: Asking, tenant_id: Named) -> Envelope:
     """Return the tokens of a tenant, without their texts."""
@@ -136,6 +172,8 @@ def make_token(body: MakeToken, access: Asking, tenant_id: Named) -> Envelope:
     """Make a token; this answer is the only one that has its text."""
     if body.superuser and not access.token.superuser:
         raise RefusedError(Code.PERMISSION, "this takes the token of a superuser", 403)
+    if len(access.service.tokens.list(tenant_id)) >= _MOST_TOKENS:
+        raise RefusedError(Code.DATA, f"a tenant has at most {_MOST_TOKENS} tokens: remove one")
     token, secret = access.service.tokens.make(tenant_id, body.title, superuser=body.superuser)
     return done({**vars(token), "token": secret.reveal()})
 
@@ -144,7 +182,10 @@ def make_token(body: MakeToken, access: Asking, tenant_id: Named) -> Envelope:
 def revoke_token(
     access: Asking, tenant_id: Named, token_id: Annotated[str, Path(min_length=1, max_length=64)]
 ) -> Envelope:
-    """Remove a token of a tenant."""
+    """Remove a token of a tenant; that of a superuser is not the tenant's to remove."""
+    theirs = (token for token in access.service.tokens.list(tenant_id) if token.id == token_id)
+    if not access.token.superuser and any(token.superuser for token in theirs):
+        raise RefusedError(Code.PERMISSION, "this takes the token of a superuser", 403)
     if not access.service.tokens.revoke(token_id, tenant_id):
         raise RefusedError(Code.DATA, "there is no such token")
     return done()

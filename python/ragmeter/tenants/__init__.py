@@ -5,6 +5,7 @@ from __future__ import annotations
 from ragmeter.tenants.bundle import LLMBundle
 from ragmeter.tenants.catalog import Catalog
 from ragmeter.tenants.models import MODEL_TYPES, NotThereError, Tenant, TenantLLM, Token
+from ragmeter.tenants.reach import Reach
 from ragmeter.tenants.secret import Secret, scrub
 from ragmeter.tenants.service import TenantLLMService
 from ragmeter.tenants.vault import Vault, VaultError
@@ -14,6 +15,7 @@ __all__ = [
     "Catalog",
     "LLMBundle",
     "NotThereError",
+    "Reach",
     "Secret",
     "Tenant",
     "TenantLLM",

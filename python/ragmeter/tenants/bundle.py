@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 
     from ragmeter.quota import Quota
+    from ragmeter.tenants.reach import Reach
     from ragmeter.tenants.service import TenantLLMService
 
 __all__ = ["LLMBundle"]
@@ -41,10 +42,13 @@ class LLMBundle:
         quota: A `ragmeter.Quota`: every call is reserved before and settled after, and the limit that the configuration
             has for the model is one of its limits, in tokens from the first such call on. It stands in the place of the
             quota of a run around.
+        reach: Where the URL that the configuration has may lead, `Reach()` for public addresses; for services whose
+            tenants name URLs themselves. None for anywhere.
 
     Raises:
         LedgerError: The sums of the quota cannot be reached.
-        NotThereError: The tenant has no such model, or ragmeter has no class for its factory: give `model`.
+        NotThereError: The tenant has no such model or is switched off, or ragmeter has no class for its factory: give
+            `model`.
 
     Attributes:
         llm: The configuration.
@@ -61,10 +65,14 @@ class LLMBundle:
         service: TenantLLMService,
         model: Any = None,
         quota: Quota | None = None,
+        reach: Reach | None = None,
     ) -> None:
         self.tenant_id, self.lang = tenant_id, lang
         kind = model_type(llm_type)
         llm = service.get_api_key(tenant_id, llm_name or "", kind)
+        if llm is None and (tenant := service.tenant(tenant_id)) is not None and not tenant.status:
+            msg = f"tenant '{tenant_id}' is switched off"
+            raise NotThereError(msg)
         if llm is None and model is not None and llm_name:
             name, factory = split_name(llm_name, service.catalog.known)
             llm = TenantLLM(tenant_id, factory or "unknown", name, kind)
@@ -72,7 +80,8 @@ class LLMBundle:
             msg = f"tenant '{tenant_id}' has no {kind} model '{llm_name or '(default)'}'"
             raise NotThereError(msg)
         self.llm = llm
-        self.mdl = model if model is not None else ready_model(llm, service.catalog)
+        own_url = llm.api_base is not None
+        self.mdl = model if model is not None else ready_model(llm, service.catalog, reach=reach if own_url else None)
         if self.mdl is None:
             msg = f"ragmeter has no class for {kind} models of {llm.llm_factory}: give one as model="
             raise NotThereError(msg)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from ragmeter.tenants.reach import Reach
 
-__all__ = ["BadAnswerError", "Care", "careful_client"]
+__all__ = ["BadAnswerError", "Care", "careful_client", "reaching_client"]
 
 
 class BadAnswerError(Exception):
@@ -58,6 +58,15 @@ def careful_client(care: Care, *, asynchronous: bool) -> Any:
         timeout=care.seconds,
         headers={"accept-encoding": "identity"},  # not compressed: a megabyte may unpack to a thousand
     )
+
+
+def reaching_client(reach: Reach, *, asynchronous: bool) -> Any:
+    """Return a client of the same library that goes nowhere else, on redirects too."""
+    import openai
+
+    library = importlib.import_module(openai.DefaultHttpxClient.__mro__[1].__module__.partition(".")[0])
+    make: Any = openai.DefaultAsyncHttpxClient if asynchronous else openai.DefaultHttpxClient
+    return make(transport=_transports(library)[asynchronous](reach), trust_env=False)
 
 
 def _look(response: Any, care: Care) -> None:

@@ -128,7 +128,7 @@ def _models(entry: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
             try:
                 found = model_type(str(kind))
             except ValueError as exc:
-                logger.warning("ragmeter: the catalog's model '%s' is left out: %s", name, exc)
+                logger.warning("ragmeter: the catalog's model %r is left out: %s", name, exc)
                 continue
             if not name or (name, found) in seen:
                 continue

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ragmeter.ledger import LedgerError
 from ragmeter.report import add_url, complain, open_ledger
 from ragmeter.table import table
+from ragmeter.tenants import limit_cli
 from ragmeter.tenants.models import NotThereError
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         return sub
 
     action("add", "add a tenant", "tenant").add_argument("--title", default="", help="its name, for people")
+    action("on", "let a tenant in again", "tenant")
+    action("off", "let a tenant in no more: it has no models, and its tokens are refused", "tenant")
     action("list", "show the tenants").add_argument("--json", action="store_true", help="print JSON")
     key = action("key", "set the key of a factory, read from standard input or asked for", "tenant", "factory")
     key.add_argument("--model", help="one model of this name; default: every model of the catalog")
@@ -51,6 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     quota.add_argument("model", nargs="?", help="model@factory")
     quota.add_argument("limit", nargs="?", help="tokens, or 'none'")
     quota.add_argument("--quota", help="reconcile: URL of the sums (default: the ledger's database)")
+    limit_cli.add_arguments(action("limit", "show or set what a tenant may spend, in which time", "tenant"))
     token = action("token", "make a token for the HTTP API, shown once", "tenant")
     token.add_argument("--title", default="", help="what it is for")
     token.add_argument("--superuser", action="store_true", help="let in to everything")
@@ -83,6 +87,12 @@ def _add(service: TenantLLMService, arguments: argparse.Namespace) -> int:
         msg = f"there is a tenant '{arguments.tenant}' already"
         raise ValueError(msg) from None
     print(f"added {arguments.tenant}")
+    return 0
+
+
+def _switch(service: TenantLLMService, arguments: argparse.Namespace) -> int:
+    service.change_tenant(arguments.tenant, status=arguments.action == "on")
+    print(f"{arguments.tenant} is {arguments.action}")
     return 0
 
 
@@ -162,14 +172,17 @@ def _quota(service: TenantLLMService, arguments: argparse.Namespace) -> int:
 
 
 def _reconcile(service: TenantLLMService, arguments: argparse.Namespace) -> int:
-    from ragmeter.quota import Quota
-
-    quota = Quota.open(arguments.quota) if arguments.quota else service.quota
+    quota = limit_cli.quota_of(service, arguments.quota)
     for tenant in service.tenants():
         quota.standing((tenant.id, None, None, None))  # whoever looks notices what has lapsed
     settled = quota.reconcile(service.ledger)
     print(f"{settled:,} calls of killed processes were settled")
     return 0
+
+
+def _limit_of_tenant(service: TenantLLMService, arguments: argparse.Namespace) -> int:
+    _known(service, arguments.tenant)
+    return limit_cli.run(service, arguments)
 
 
 def _with_json(arguments: argparse.Namespace) -> argparse.Namespace:
@@ -206,7 +219,7 @@ def _rotate(service: TenantLLMService, arguments: argparse.Namespace) -> int:
 
 _ACTIONS: dict[str, Callable[[TenantLLMService, argparse.Namespace], int]] = {
     "add": _add, "list": _list, "key": _key, "usage": _usage, "quota": _quota, "token": _token, "catalog": _catalog,
-    "rotate": _rotate,
+    "rotate": _rotate, "limit": _limit_of_tenant, "on": _switch, "off": _switch,
 }  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ragmeter._native import Usage, extract_usage
 from ragmeter.tenants import keys
 from ragmeter.tenants.call import counts_of
-from ragmeter.tenants.careful import careful_client
+from ragmeter.tenants.careful import careful_client, reaching_client
 from ragmeter.witness import open_call
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from ragmeter.tenants.careful import Care
     from ragmeter.tenants.models import TenantLLM
+    from ragmeter.tenants.reach import Reach
 
 __all__ = ["OpenAIModel", "chat_messages", "image_message", "tell"]
 
@@ -35,10 +36,11 @@ class OpenAIModel:
         llm: Which model, with its key.
         url: URL of the API.
         care: Limits for answers, for a server that is not known yet; None for those of the SDK.
+        reach: What may be called, where there is no `care`; None for anything.
     """
 
-    def __init__(self, llm: TenantLLM, url: str, care: Care | None = None) -> None:
-        self._llm, self._url, self._care = llm, url, care
+    def __init__(self, llm: TenantLLM, url: str, care: Care | None = None, reach: Reach | None = None) -> None:
+        self._llm, self._url, self._care, self._reach = llm, url, care, reach
         self._open: Any = None
         self._open_async: tuple[Any, Any] | None = None
         key = llm.api_key.reveal() if llm.api_key is not None else keys.NO_KEY
@@ -61,6 +63,8 @@ class OpenAIModel:
         if self._care is not None:
             http = careful_client(self._care, asynchronous=asynchronous)
             options |= {"max_retries": 0, "timeout": self._care.seconds, "http_client": http}
+        elif self._reach is not None:
+            options["http_client"] = reaching_client(self._reach, asynchronous=asynchronous)
         if self._llm.llm_factory == "Azure-OpenAI":
             options |= {"azure_endpoint": self._url, "api_version": self._key.get("api_version") or _AZURE_VERSION}
             make: Any = openai.AsyncAzureOpenAI if asynchronous else openai.AzureOpenAI

@@ -10,6 +10,7 @@ import ipaddress
 import os
 import socket
 from typing import TYPE_CHECKING, Any, TypeAlias
+from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -19,8 +20,10 @@ __all__ = ["NotReachableError", "Reach"]
 _Address: TypeAlias = "ipaddress.IPv4Address | ipaddress.IPv6Address"
 _SERVICES = frozenset({ipaddress.ip_address("168.63.129.16")})
 """Addresses that are public and lead into a provider's cloud all the same: Azure's."""
-_TRANSLATED = ipaddress.ip_network("64:ff9b::/96")
-"""IPv6 addresses that hold one of IPv4 in their last four bytes (RFC 6052)."""
+_HOLD_IPV4 = [ipaddress.ip_network(text) for text in ("64:ff9b::/96", "::/96")]
+"""IPv6 addresses that hold one of IPv4 in their last four bytes (RFC 6052, RFC 4291)."""
+_LOCAL = [ipaddress.ip_network(text) for text in ("64:ff9b:1::/48", "fec0::/10", "5f00::/16")]
+"""Networks of a site's own that not every release of Python knows to be no public ones."""
 
 
 class NotReachableError(Exception):
@@ -47,7 +50,22 @@ class Reach:
         found = _plain(ipaddress.ip_address(address.partition("%")[0]))
         if any(found in network for network in self._networks):
             return True
-        return found.is_global and not found.is_multicast and found not in _SERVICES
+        is_local = any(found in network for network in _LOCAL)
+        return found.is_global and not (is_local or found.is_multicast or found in _SERVICES)
+
+    def look(self, url: str) -> None:
+        """See to it that a URL leads to nowhere else.
+
+        Raises:
+            NotReachableError: It does.
+            OSError: Its name has no address.
+            ValueError: It is no URL.
+        """
+        parts = urlsplit(url)
+        if not parts.hostname:
+            msg = "the URL names no host"
+            raise ValueError(msg)
+        self.resolve(parts.hostname, parts.port or 443)
 
     def resolve(self, host: str, port: int) -> str:
         """Return an address of a host to connect to.
@@ -77,7 +95,7 @@ def _plain(address: _Address) -> _Address:
     """The IPv4 address that one of IPv6 stands for, else the address."""
     if isinstance(address, ipaddress.IPv6Address):
         inner = address.ipv4_mapped or address.sixtofour or (address.teredo or (None, None))[1]
-        if address in _TRANSLATED:
+        if int(address) > 1 and any(address in network for network in _HOLD_IPV4):  # not :: and ::1
             inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
         return inner or address
     return address

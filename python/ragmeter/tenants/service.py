@@ -36,6 +36,7 @@ __all__ = ["TenantLLMService"]
 
 _LONGEST_NAME = 128
 _MOST_LABELS = 10_000
+_MOST_TOKENS = 2**63
 _TENANT = ("id", "title", "status", "defaults", "created_at")
 _LLM_KEY = ("tenant_id", "llm_factory", "llm_name", "model_type")
 _LLM = (
@@ -126,6 +127,22 @@ class TenantLLMService:
             if found is None:
                 raise
             return found
+
+    def change_tenant(self, tenant_id: str, *, title: str | None = None, status: bool | None = None) -> Tenant:
+        """Give a tenant another title, or switch it off and on: one that is off has no models and gets in nowhere.
+
+        Raises:
+            NotThereError: There is no such tenant.
+        """
+        given = {"title": title, "status": None if status is None else int(status)}
+        changes = {name: value for name, value in given.items() if value is not None}
+        if changes:
+            self._tenants.update(changes, id=tenant_id)
+        tenant = self.tenant(tenant_id)
+        if tenant is None:
+            msg = f"there is no tenant '{tenant_id}'"
+            raise NotThereError(msg)
+        return tenant
 
     def delete_tenant(self, tenant_id: str) -> bool:
         """Remove a tenant, its models and tokens; what it has used stays in the ledger. Whether there was one."""
@@ -269,9 +286,10 @@ class TenantLLMService:
                 default of that type.
             kind: Its type, where the tenant has several of that name.
         """
-        kind = model_type(kind) if kind is not None else None
+        kind, tenant = model_type(kind) if kind is not None else None, self.tenant(tenant_id)
+        if tenant is not None and not tenant.status:
+            return None
         if not model_name:
-            tenant = self.tenant(tenant_id)
             model_name = tenant.defaults.get(kind or "", "") if tenant is not None else ""
             if not model_name:
                 return None
@@ -379,6 +397,9 @@ class TenantLLMService:
         }  # fmt: skip
 
     def _row(self, llm: TenantLLM) -> dict[str, Any]:
+        if llm.quota is not None and not 0 <= llm.quota < _MOST_TOKENS:
+            msg = f"a quota is 0 tokens or more, not {llm.quota}"
+            raise ValueError(msg)
         row = {name: value for name, value in vars(llm).items() if name in _LLM}
         key = self.vault.lock(llm.api_key) if llm.api_key is not None else None
         return {

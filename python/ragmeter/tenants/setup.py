@@ -82,7 +82,7 @@ class Setup:
                 troubles.append(scrub(message, [secret]))
         if troubles:
             return Done(False, False, "\n".join(f"Fail to access {trouble}" for trouble in troubles))
-        return self._save(llms, verified=False)
+        return self._save_unverified(llms)
 
     def add_llm(
         self,
@@ -110,7 +110,13 @@ class Setup:
         works, message = self._validator.check(llm, trusted=self._trusted) if self._check else (None, "")
         if works is False:
             return Done(False, False, f"Fail to access {scrub(message, [llm.api_key])}")
-        return self._save([llm], verified=bool(works))
+        return self._save([llm], verified=True) if works else self._save_unverified([llm])
+
+    def _save_unverified(self, llms: list[TenantLLM]) -> Done:
+        seen, message = self._validator.look(llms[0], trusted=self._trusted)
+        if seen is False:
+            return Done(False, False, f"Fail to access {scrub(message, [llms[0].api_key])}")
+        return self._save(llms, verified=False)
 
     def _save(self, llms: list[TenantLLM], *, verified: bool) -> Done:
         from dataclasses import replace

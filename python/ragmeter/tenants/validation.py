@@ -70,8 +70,6 @@ class Validator:
         what = f"{llm.model_type} model {llm.llm_name} of {llm.llm_factory}"
         if probe is None:
             return Verdict(None, f"a {what} cannot be tried by a short call")
-        box: list[Verdict] = []
-
         reach = None if trusted or llm.api_base is None else self._reach
         model = self._open(llm, self._catalog, Care(self.timeout, reach=reach))
         if model is None:
@@ -86,16 +84,33 @@ class Validator:
                 await _close(model)
             return Verdict(True, "") if trouble is None else Verdict(False, f"{what}: {trouble}")
 
-        def work() -> None:
+        return self._in_time(lambda: asyncio.run(call()), llm, what)
+
+    def look(self, llm: TenantLLM, *, trusted: bool = False) -> Verdict:
+        """Look where the URL of a model leads that cannot be tried: whoever calls it later must not be led inside."""
+        url = llm.api_base
+        if trusted or url is None:
+            return Verdict(None, "")
+
+        def look() -> Verdict:
+            self._reach.look(url)
+            return Verdict(None, "")
+
+        return self._in_time(look, llm, f"{llm.model_type} model {llm.llm_name} of {llm.llm_factory}")
+
+    def _in_time(self, work: Callable[[], Verdict], llm: TenantLLM, what: str) -> Verdict:
+        box: list[Verdict] = []
+
+        def run() -> None:
             try:
-                box.append(asyncio.run(call()))
+                box.append(work())
             except (TimeoutError, asyncio.TimeoutError):
                 box.append(Verdict(False, f"{what}: it did not answer in {self.timeout:g} s"))
             except Exception as exc:  # noqa: BLE001 - whatever the provider's code raises is the verdict
                 box.append(Verdict(False, f"{what}: {explain(exc, llm)}"))
 
         # A thread that is left behind: what a model object does cannot be broken off from outside.
-        thread = threading.Thread(target=work, name="ragmeter-validation", daemon=True)
+        thread = threading.Thread(target=run, name="ragmeter-validation", daemon=True)
         thread.start()
         thread.join(self.timeout + _PATIENCE)
         return box[0] if box else Verdict(False, f"{what}: it did not answer in {self.timeout:g} s")

@@ -44,12 +44,17 @@ class Vault:
 
     Args:
         keys: Keys of Fernet (32 bytes in URL-safe base64), or passphrases of any form, which are stretched.
+        path: Their file, which is read again when it may have others: somebody may rotate them meanwhile.
 
     Raises:
         VaultError: No key, or `cryptography` is not installed.
     """
 
-    def __init__(self, keys: Sequence[str]) -> None:
+    def __init__(self, keys: Sequence[str], path: Path | None = None) -> None:
+        self._path = path
+        self._open(keys)
+
+    def _open(self, keys: Sequence[str]) -> None:
         try:
             from cryptography.fernet import Fernet, MultiFernet
         except ImportError as exc:
@@ -69,10 +74,15 @@ class Vault:
             VaultError: The file cannot be read or made, or others may read it.
         """  # noqa: D205 - one sentence
         keys = [key.strip() for key in os.environ.get(_VARIABLE, "").split(",") if key.strip()]
-        return cls(keys or read_keys(key_file(ledger)))
+        if keys:
+            return cls(keys)
+        path = key_file(ledger)
+        return cls(read_keys(path), path)
 
     def lock(self, secret: Secret) -> str:
         """Return the text to store."""
+        if self._path is not None:
+            self._open(read_keys(self._path))
         return self._fernet.encrypt(secret.reveal().encode()).decode()
 
     def unlock(self, text: str) -> Secret:
@@ -84,6 +94,12 @@ class Vault:
         from cryptography.fernet import InvalidToken
 
         try:
+            return Secret(self._fernet.decrypt(text.encode()).decode())
+        except InvalidToken:
+            pass
+        try:
+            if self._path is not None:
+                self._open(read_keys(self._path))
             return Secret(self._fernet.decrypt(text.encode()).decode())
         except InvalidToken:
             msg = f"a stored key cannot be read: it was encrypted with a key that is not in {_VARIABLE} or the key file"

@@ -8,7 +8,8 @@ import pytest
 
 import ragmeter
 from ragmeter.ledger import Ledger
-from ragmeter.tenants import LLMBundle, TenantLLMService, Vault
+from ragmeter.tenants import LLMBundle, Reach, TenantLLMService, Vault
+from ragmeter.tenants.reach import NotReachableError
 from ragmeter.tenants.vault import new_key
 from ragmeter.testing import Fault, StubServer
 
@@ -253,9 +254,25 @@ async def test_any_model_object_is_metered_each_type_in_its_unit(service, open_b
     ]  # fmt: skip
 
 
+async def test_a_bundle_goes_no_further_than_it_may(service, server, open_bundle):
+    with pytest.raises(NotReachableError, match=r"127\.0\.0\.1 is no public address"):
+        await open_bundle("acme", "chat", "gpt", reach=Reach([])).async_chat(None, HISTORY)
+    with pytest.raises(NotReachableError):
+        open_bundle("acme", "embedding", "embed", reach=Reach([])).encode(["a"])
+    assert server.bills == []
+    assert await open_bundle("acme", "chat", "gpt", reach=Reach(["127.0.0.0/8"])).async_chat(None, HISTORY)
+    assert len(spent(service)) == 1
+
+
 def test_a_model_that_is_not_there_is_said(service, open_bundle):
     with pytest.raises(LookupError, match="tenant 'acme' has no chat model 'nobody'"):
         open_bundle("acme", "chat", "nobody")
+    service.create_tenant("acme")
+    service.change_tenant("acme", status=False)
+    for model in (None, Foreign()):
+        with pytest.raises(LookupError, match="tenant 'acme' is switched off"):
+            open_bundle("acme", "chat", "gpt", model=model)
+    service.change_tenant("acme", status=True)
     service.create("acme", "Fish Audio", "voice", "tts", api_key=KEY)
     with pytest.raises(LookupError, match="no class for tts models of Fish Audio") as raised:
         open_bundle("acme", "tts", "voice")

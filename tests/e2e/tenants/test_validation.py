@@ -174,6 +174,9 @@ INSIDE = [
     "http://192.168.0.1/v1",
     "http://100.100.100.200/latest/meta-data",
     "http://[fd00:ec2::254]/v1",
+    "http://[::7f00:1]:{port}/openai/v1",
+    "http://[fec0::1]/v1",
+    "http://[64:ff9b:1::a00:1]/v1",
 ]
 
 
@@ -187,6 +190,16 @@ def test_a_strangers_url_leads_nowhere_inside(service, server, monkeypatch):
         assert "is no public address" in verdict.message, (url, verdict.message)
     assert len(server.came) == before
     assert validator.check(llm(server, "openai", "chat"), trusted=True).works, "he who runs the server may"
+    stranger, inside = Setup(service, validator), "http://169.254.169.254/v1"
+    for done in (
+        stranger.add_llm("acme", "VLLM", "voice", "tts", KEY, api_base=inside),
+        stranger.set_api_key("acme", "PaddleOCR", KEY, inside),
+        stranger.add_llm("acme", "Fish Audio", "voice", "tts", KEY, api_base="http://nowhere.invalid/v1"),
+    ):
+        assert not done.saved, "what cannot be tried is not saved either"
+        assert re.search("is no public address|cannot be reached", done.message), done.message
+    assert service.list("acme") == []
+    assert Setup(service, validator, trusted=True).add_llm("acme", "VLLM", "v", "tts", KEY, api_base=inside).saved
 
 
 def test_the_address_that_was_looked_at_is_the_one_that_is_called(service, server, monkeypatch):

@@ -18,7 +18,7 @@ class Yes:
         return Verdict(True, "")
 
 
-TABLES = ("tenants", "tenant_llm", "tokens")
+TABLES = ("tenants", "tenant_llm", "tokens", "quota_limits")
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +32,7 @@ def service(request, new_database, tmp_path_factory):
                 tenant, "OpenAI", f"model-of-{tenant}", "chat", api_key=f"sk-key-of-{tenant}-0123456789",
                 api_base=f"http://base-of-{tenant}/v1",
             )  # fmt: skip
+            service.quota.limit(f"limit-of-{tenant}", tokens=100, tenant=tenant, per="total")
             service.increase_usage(tenant, "chat", 41, f"model-of-{tenant}@OpenAI")
             ragmeter.record(
                 ragmeter.Usage(input_tokens=1), tenant=tenant, model=f"other-of-{tenant}", user=f"user-of-{tenant}"
@@ -62,9 +63,14 @@ def client(service):
 
 @pytest.fixture(scope="module")
 def kept(service, tokens):
-    """Copies of the tables as they are before the first test."""
+    """Copies of the tables as they are before the first test; returns what is in them."""
     for table in TABLES:
         service.ledger.change([(f"CREATE TABLE kept_{table} AS SELECT * FROM ragmeter_{table}", [])])
+    return {table: rows(service, table) for table in TABLES}
+
+
+def rows(service, table):
+    return sorted(service.ledger.select(f"SELECT * FROM ragmeter_{table}"), key=repr)
 
 
 @pytest.fixture(autouse=True)
@@ -72,11 +78,16 @@ def as_it_was(service, kept):
     """Puts back after a test what it has changed."""
 
     def restore():
-        statements = []
-        for table in TABLES:
-            statements.append((f"DELETE FROM ragmeter_{table}", []))
-            statements.append((f"INSERT INTO ragmeter_{table} SELECT * FROM kept_{table}", []))
-        service.ledger.change(statements)
+        changed = [table for table in TABLES if rows(service, table) != kept[table]]
+        statements = [
+            (statement, [])
+            for table in changed
+            for statement in (
+                f"DELETE FROM ragmeter_{table}", f"INSERT INTO ragmeter_{table} SELECT * FROM kept_{table}",
+            )
+        ]  # fmt: skip
+        if statements:
+            service.ledger.change(statements)
 
     yield restore
     restore()

@@ -73,6 +73,10 @@ def test_factories_are_listed_with_their_types(client, own):
     found = client.get("/api/v1/llm/factories", headers=own).json()["data"]
     openai = next(factory for factory in found if factory["name"] == "OpenAI")
     assert openai["model_types"] == ["chat", "embedding", "image2text", "speech2text", "tts"]
+    for kind, count in [("", 1), ("chat", 1), ("vision", 0)]:
+        listed = client.get("/v1/llm/list", params={"model_type": kind}, headers=own).json()["data"]
+        assert len(listed) == count
+    assert client.get("/v1/llm/list", params={"model_type": "video"}, headers=own).json()["code"] == 101
     assert (openai["status"], openai["tags"]) == ("1", "LLM,TEXT EMBEDDING,TTS,SPEECH2TEXT")
 
 
@@ -116,6 +120,9 @@ def test_usage_is_asked_for_by_label_and_time(client, service, own):
     assert whole["used_tokens"] == 42
     rows = client.get("/api/v1/tenants/mine/usage", params={"by": "user", "since": "1h"}, headers=own).json()["data"]
     assert {row["user"]: row["calls"] for row in rows} == {"user-of-mine": 1, None: 1}
+    for since in ("99999d", "999999999d", "1960-01-01", "0001-01-01"):
+        answer = client.get("/api/v1/tenants/mine/calls", params={"since": since}, headers=own)
+        assert len(answer.json()["data"]["calls"]) == 2
     for params in ({"by": "tenant"}, {"since": "yesterday"}, {"bucket": "year"}):
         assert client.get("/api/v1/tenants/mine/usage", params=params, headers=own).json()["code"] == 101
 

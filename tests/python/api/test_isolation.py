@@ -1,6 +1,10 @@
 """Every endpoint × every kind of token: nothing is readable or writable across tenants."""
 
+import functools
+
 import pytest
+
+from ragmeter.tenants.limits import limits_of
 
 pytestmark = pytest.mark.parametrize("service", ["sqlite", "postgresql", "mysql"], indirect=True, scope="module")
 WHOSE = {"tenant_id": "mine"}
@@ -29,12 +33,16 @@ MATRIX = {
     ("GET", "/api/v1/tenants"): (ANYBODY, None),
     ("POST", "/api/v1/tenants"): (SUPERUSER, {"tenant_id": "new"}),
     ("GET", "/api/v1/tenants/{tenant_id}"): (OURS, None),
+    ("PATCH", "/api/v1/tenants/{tenant_id}"): (SUPERUSER, {"title": "another"}),
     ("DELETE", "/api/v1/tenants/{tenant_id}"): (SUPERUSER, None),
     ("PUT", "/api/v1/tenants/{tenant_id}/defaults"): (OURS, {"model_type": "chat", "model": "model-of-mine"}),
     ("GET", "/api/v1/tenants/{tenant_id}/usage"): (OURS, None),
     ("GET", "/api/v1/tenants/{tenant_id}/calls"): (OURS, None),
     ("GET", "/api/v1/tenants/{tenant_id}/quotas"): (OURS, None),
     ("PUT", "/api/v1/tenants/{tenant_id}/quotas"): (SUPERUSER, {**MODEL, "model_type": "chat", "tokens": 5}),
+    ("GET", "/api/v1/tenants/{tenant_id}/limits"): (OURS, None),
+    ("PUT", "/api/v1/tenants/{tenant_id}/limits"): (SUPERUSER, {"name": "limit-of-mine", "money": "1.5"}),
+    ("DELETE", "/api/v1/tenants/{tenant_id}/limits/{name}"): (SUPERUSER, None),
     ("GET", "/api/v1/tenants/{tenant_id}/tokens"): (OURS, None),
     ("POST", "/api/v1/tenants/{tenant_id}/tokens"): (OURS, {"title": "t"}),
     ("DELETE", "/api/v1/tenants/{tenant_id}/tokens/{token_id}"): (OURS, None),
@@ -47,7 +55,8 @@ MATRIX = {
 
 
 def everything(service, tenant):
-    return service.tenant(tenant), service.usage(tenant), service.list(tenant), service.tokens.list(tenant)
+    limits = limits_of(service.quota, tenant)
+    return service.tenant(tenant), service.usage(tenant), service.list(tenant), service.tokens.list(tenant), limits
 
 
 @pytest.mark.parametrize("token", list(OURS))
@@ -57,7 +66,8 @@ def test_nothing_crosses_from_tenant_to_tenant(client, service, tokens, method, 
     mine = next(entry.id for entry in service.tokens.list("mine"))
     headers = {"Authorization": f"Bearer {tokens[token]}"} if tokens[token] else {}
     before = {tenant: everything(service, tenant) for tenant in ("mine", "theirs")}
-    asks = path.replace("{token_id}", mine).replace("{tenant_id}", "mine")
+    names = {"{token_id}": mine, "{tenant_id}": "mine", "{name}": "limit-of-mine"}
+    asks = functools.reduce(lambda text, name: text.replace(name, names[name]), names, path)
     answer = client.request(method, asks, headers=headers, json=body, params=None if "{" in path else WHOSE)
     assert answer.status_code == expected[token], answer.text
     after = {tenant: everything(service, tenant) for tenant in ("mine", "theirs")}
@@ -112,6 +122,31 @@ def test_a_token_of_one_tenant_is_not_revoked_by_another(client, service, tokens
     assert service.tokens.find(tokens["own"]) == mine
 
 
+def test_a_limit_is_set_by_superusers_for_their_tenant_alone(client, service, tokens):
+    root = {"Authorization": f"Bearer {tokens['superuser']}"}
+    service.quota.limit("all together", tokens=10**6)
+    service.quota.reserve(7, tenant="theirs").settle(tokens=7)
+    body = {"name": "day", "calls": 3, "per": "day", "user": "*"}
+    assert client.put("/api/v1/tenants/mine/limits", json=body, headers=root).json()["code"] == 0
+    for name in ("limit-of-theirs", "all together"):
+        wrong = client.put("/api/v1/tenants/mine/limits", json={"name": name, "tokens": 1}, headers=root)
+        gone = client.delete(f"/api/v1/tenants/mine/limits/{name}", headers=root)
+        assert (wrong.json()["code"], gone.json()["code"]) == (101, 101)
+    service.quota.reserve(1, tenant="mine", user="ann").settle(tokens=1)
+    assert service.quota.flush()
+
+    def seen(token, **params):
+        headers = {"Authorization": f"Bearer {tokens[token]}"}
+        rows = client.get("/api/v1/tenants/mine/limits", params=params, headers=headers).json()["data"]
+        return {row["name"]: (row["limit"], row["used"], row["remaining"]) for row in rows}
+
+    mine = {"day": (3, None, None), "limit-of-mine": (100, 1, 99)}
+    assert seen("own") == mine
+    assert seen("own", user="ann")["day"] == (3, 1, 2)
+    assert seen("superuser") == {**mine, "all together": (10**6, 8, 10**6 - 8)}
+    service.quota.remove("all together")
+
+
 def test_a_tenant_does_not_make_himself_a_superuser(client, service, tokens):
     answer = client.post(
         "/api/v1/tenants/mine/tokens",
@@ -120,11 +155,21 @@ def test_a_tenant_does_not_make_himself_a_superuser(client, service, tokens):
     )
     assert answer.status_code == 403
     assert not any(token.superuser for token in service.tokens.list("mine"))
+    _, secret = service.tokens.make("mine", superuser=True)
+    (root,) = (token for token in service.tokens.list("mine") if token.superuser)
+    gone = client.delete(f"/api/v1/tenants/mine/tokens/{root.id}", headers={"Authorization": f"Bearer {tokens['own']}"})
+    assert gone.status_code == 403, "nor does he lock one out"
+    assert service.tokens.find(secret.reveal()) == root
 
 
 def test_a_tenant_that_is_gone_gets_in_no_more(client, service, tokens):
     headers = {"Authorization": f"Bearer {tokens['own']}"}
     assert client.get("/api/v1/tenants", headers=headers).status_code == 200
+    root = {"Authorization": f"Bearer {tokens['superuser']}"}
+    for status, answers in [(False, 401), (True, 200)]:
+        assert client.patch("/api/v1/tenants/mine", json={"status": status}, headers=root).json()["code"] == 0
+        assert client.get("/api/v1/tenants", headers=headers).status_code == answers
+        assert (service.get_api_key("mine", "model-of-mine") is not None) is status
     service.delete_tenant("mine")
     assert client.get("/api/v1/tenants", headers=headers).status_code == 401
 

@@ -31,6 +31,10 @@ def test_what_is_configured_comes_back_as_it_went_in(service):
     assert service.delete("acme", "VLLM", "llama 'x' ü🙂") == 1
     with pytest.raises(LookupError, match="has no model"):
         service.update(found, quota=1)
+    for quota in (-1, 2**63):
+        with pytest.raises(ValueError, match="a quota is 0 tokens or more"):
+            service.create("acme", "VLLM", "other", "chat", quota=quota)
+    assert service.list("acme") == []
 
 
 def test_a_model_is_unique_by_tenant_factory_name_and_type(service):
@@ -227,6 +231,14 @@ def test_the_command_does_it_all(tmp_path, capsys, monkeypatch):
     assert run("quota", "acme", "gpt@OpenAI", "1,000") == (0, "gpt@OpenAI: 1,000 tokens\n")
     assert run("quota", "acme", "gpt@OpenAI", "-1")[0] == 2
     assert run("quota", "acme", "gpt2")[0] == 1
+    assert run("limit", "acme", "a month", "--money", "12.50")[0] == 0
+    assert run("limit", "acme", "a month", "--remove", "--json")[1] == "removed a month\n"
+    assert run("limit", "acme", "a day", "--calls", "1,000", "--per", "day", "--user", "*")[0] == 0
+    limits = json.loads(run("limit", "acme", "--user", "ann", "--json")[1])
+    assert [(row["measure"], row["limit"], row["remaining"]) for row in limits] == [
+        ("calls", 1000, 1000), ("tokens", 1000, 1000),
+    ]  # fmt: skip
+    assert run("limit", "acme", "a day")[1] == "ragmeter: how much? give --tokens, --calls or --money\n"
     code, page = run("usage", "acme")
     assert code == 0
     assert "1,000 tokens" in page
@@ -237,7 +249,14 @@ def test_the_command_does_it_all(tmp_path, capsys, monkeypatch):
     assert run("rotate", "--drop-old")[1].startswith("1 keys were encrypted anew\n1 older keys")
     assert key_file(url).read_text() != before
     assert service.vault is not None
-    assert TenantLLMService(service.ledger).list("acme")[0].api_key.reveal() == KEY
+    other = TenantLLMService(service.ledger)
+    assert other.list("acme")[0].api_key.reveal() == KEY
+    # A process that goes on while somebody rotates reads and writes with the new key.
+    assert run("rotate", "--drop-old")[0] == 0
+    assert other.list("acme")[0].api_key.reveal() == KEY
+    assert run("rotate", "--drop-old")[0] == 0
+    other.create("acme", "OpenAI", "late", "chat", api_key=KEY)
+    assert TenantLLMService(service.ledger).get_api_key("acme", "late").api_key.reveal() == KEY
     code, token = run("token", "acme")
     assert service.tokens.find(token.strip()).tenant_id == "acme"
 
