@@ -1,7 +1,7 @@
 //! In place: a dict's ints, added to where they lie.
 //!
 //! Of what recording into a dict costs, most is making four ints, putting them in and freeing those before them. An int
-//! that nobody but the dict holds can be written over instead and nobody can tell, as CPython does with tuples in `zip`
+//! that nobody but the dict holds can be written over instead and nobody can tell, as `CPython` does with tuples in `zip`
 //! and with `text += more`. Whoever has read a count from the dict holds it, and keeps what was read.
 #![allow(unsafe_code)] // Python has no call that writes over an int
 
@@ -10,16 +10,16 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyInt, PyString};
 use pyo3::{Borrowed, ffi};
 
-/// CPython's int of one digit.
+/// `CPython`'s int of one digit.
 #[repr(C)]
-struct Digit {
+struct OneDigit {
     head: ffi::PyObject,
     /// Number of digits and sign, said differently by different releases.
     size: usize,
     digit: u32,
 }
 
-/// Ints smaller than this may be CPython's own, which everybody shares.
+/// Ints smaller than this may be `CPython`'s own, which everybody shares.
 const LEAST: i64 = 1 << 12;
 /// The first int of two digits.
 const END: i64 = 1 << 30;
@@ -53,7 +53,7 @@ pub(super) fn add<const N: usize>(
         *found = (value.as_ptr(), sum);
     }
     Some(found.map(|(value, sum)| {
-        let value = value.cast::<Digit>();
+        let value = value.cast::<OneDigit>();
         let digit = u32::try_from(sum).ok().filter(|_| (LEAST..END).contains(&sum));
         // SAFETY: `value` is an int, in the dict as above, and laid out as `one_digit` has found them to be. It has one
         // digit, which the sum fits into, and no owner but the dict.
@@ -75,8 +75,8 @@ fn one_digit(py: Python<'_>) -> Option<usize> {
     *SIZE.get_or_init(py, || {
         let look = |int: i64| {
             let int = int.into_pyobject(py).ok()?;
-            // SAFETY: an int other than 0 has a digit, and before it a word, in every CPython there is.
-            let Digit { size, digit, .. } = unsafe { int.as_ptr().cast::<Digit>().read() };
+            // SAFETY: an int other than 0 has a digit, and before it a word, in every `CPython` there is.
+            let OneDigit { size, digit, .. } = unsafe { int.as_ptr().cast::<OneDigit>().read() };
             Some((size, digit))
         };
         let (size, least) = look(LEAST)?;
