@@ -58,6 +58,7 @@ def test_what_does_not_fit_is_called_wrong(tmp_path):
         "lightrag/api/lightrag_server.py": "def make_app(): pass\n",
         "common/token_utils.py": "",
         "agent/canvas.py": "class Canvas: pass\n",
+        "rag/llm/chat_model.py": "",
     }.items():
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_text(text)
