@@ -78,13 +78,16 @@ def stand_in(rag: Any, family: Family, name: str, own: Any, open_call: Opening) 
 class _Call(OpenCall):
     """A call on its way through the queue, which knows how to estimate itself if nobody sees its answer."""
 
-    __slots__ = ("done", "estimate")
+    __slots__ = ("done", "dropped", "estimate")
 
     estimate: Callable[[str | None], Usage]
     """Returns its usage by the text that it delivered, None if it has delivered none."""
 
     done: Callable[[], None] | None
     """To be called when the function has returned."""
+
+    dropped: weakref.finalize[..., Any] | None
+    """Ends the call if its stream is dropped; it holds the call, so it goes when the stream is over."""
 
 
 def model_call(role: str | None, model: str | None, _: Any, args: Any, kwargs: Any) -> _Call:
@@ -112,7 +115,7 @@ def _open(role: str, operation: str, model: str | None, estimate: Callable[[str 
     if attempt > 1:
         call.labels["attempt"] = attempt
     call.estimate = estimate
-    call.done = None
+    call.done = call.dropped = None
     return call
 
 
@@ -188,7 +191,7 @@ def _inner(raw: Function) -> Function:
             call.close(None)  # it may have told a tracker before it failed
             raise
         if hasattr(result, "__aiter__"):
-            _close_with(result, call, [])
+            _leave_with(result, call, [])
             return result
         if call.done is not None:
             with guard("closing a LightRAG call"):
@@ -199,23 +202,27 @@ def _inner(raw: Function) -> Function:
     return inner
 
 
+def _leave(call: _Call, delivered: list[str]) -> None:
+    """Close the call of a stream that is not read any further, if nothing else has."""
+    with guard("closing a LightRAG call"):
+        call.leave()
+        call.close(functools.partial(call.estimate, "".join(delivered)) if delivered else None)
+
+
 def _watch(stream: Any, call: _Call) -> AsyncIterator[Any]:
     delivered: list[str] = []
     watched = _watched(stream, call, delivered)
-    _close_with(watched, call, delivered)
+    _leave_with(watched, call, delivered)
     return watched
 
 
-def _close_with(stream: Any, call: _Call, delivered: list[str]) -> None:
-    """Close `call` when `stream` is dropped, if nothing else has: of a generator that never ran, no line is run."""
-
-    def dropped() -> None:
-        with guard("closing a LightRAG call"):
-            call.leave()
-            call.close(functools.partial(call.estimate, "".join(delivered)) if delivered else None)
-
+def _leave_with(stream: Any, call: _Call, delivered: list[str]) -> None:
+    """Let `call` end when `stream` is dropped: of a generator that never ran, no line is run."""
     with contextlib.suppress(TypeError):  # some objects have no place for it
-        weakref.finalize(stream, dropped).atexit = False
+        if call.dropped is not None:
+            call.dropped.detach()
+        call.dropped = weakref.finalize(stream, _leave, call, delivered)
+        call.dropped.atexit = False
 
 
 async def _watched(stream: Any, call: _Call, delivered: list[str]) -> AsyncIterator[Any]:
@@ -236,6 +243,8 @@ async def _watched(stream: Any, call: _Call, delivered: list[str]) -> AsyncItera
                 delivered.append(piece)
             yield piece
     finally:
-        call.close(lambda: call.estimate("".join(delivered)))
+        call.close(functools.partial(call.estimate, "".join(delivered)))
+        if call.dropped is not None:
+            call.dropped.detach()
         if hasattr(stream, "aclose"):
             await stream.aclose()

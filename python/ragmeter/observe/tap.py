@@ -6,7 +6,6 @@ one object.
 
 from __future__ import annotations
 
-import weakref
 from typing import TYPE_CHECKING, Any
 
 from ragmeter._native import StreamFilter, UsageStream
@@ -103,13 +102,7 @@ def tap(response: Any, exchange: Exchange, *, events: bool, swallow_usage: bool)
         reader.over(whole=True)
     else:
         exchange.leave = reader.over
-        weakref.finalize(response, _dropped, reader).atexit = False  # a stream that nobody has read or closed
         _Tap(response, reader).install()
-
-
-def _dropped(reader: Reader) -> None:
-    with guard("reading a response"):
-        reader.over()
 
 
 class _Tap:
@@ -122,6 +115,9 @@ class _Tap:
         self._aiter_bytes, self._aclose = response.aiter_bytes, response.aclose
         # httpx closes the response when its last raw bytes are read, before the last decoded bytes are handed out.
         self._reading = False
+
+    def __del__(self) -> None:
+        self._over()  # of a stream that nobody has read or closed
 
     def install(self) -> None:
         response = self._response
