@@ -1,7 +1,5 @@
 """ragmeter counts every token that a RAG stack pays for, once, and says who spent it."""
 
-from typing import TYPE_CHECKING
-
 from ragmeter._native import (
     Call,
     Run,
@@ -16,13 +14,15 @@ from ragmeter._native import (
     extract_usage,
     truncate_tokens,
 )
-from ragmeter.context import bind, carry, current_run, label, resume, run
-from ragmeter.messages import MessageTokens, count_message_tokens
-from ragmeter.meter import health, record, record_tokens
-from ragmeter.observe import instrument, instrumented, uninstrument
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ragmeter.later import Ledger, LedgerError, Quota, QuotaExceeded
+    from ragmeter.context import bind, carry, current_run, label, resume, run
+    from ragmeter.ledger import Ledger, LedgerError
+    from ragmeter.messages import MessageTokens, count_message_tokens
+    from ragmeter.meter import health, record, record_tokens
+    from ragmeter.observe import instrument, instrumented, uninstrument
+    from ragmeter.quota import Quota, QuotaExceeded
 else:
     from ragmeter.later import __getattr__ as __getattr__
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 from typing import TYPE_CHECKING
 
-from ragmeter._native import after_fork, count_error, health, record, record_tokens
+from ragmeter._native import count_error, health, record, record_tokens
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -68,7 +67,3 @@ class guard(contextlib.AbstractContextManager["guard"]):  # noqa: N801 - reads a
             return False
         report_error(self._where, exc)
         return True
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=after_fork)

@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from ragmeter._native import (
     Counter,
     Encoding,
@@ -18,11 +16,23 @@ from ragmeter._native import (
     resolve_model,
     truncate_tokens,
 )
-from ragmeter.messages import MessageTokens, count_image_tokens, count_message_tokens
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import os
     from collections.abc import Sequence
+
+    from ragmeter.messages import MessageTokens, count_image_tokens, count_message_tokens
+else:
+
+    def __getattr__(name: str) -> object:
+        # Counting a text needs none of it, and it takes longer to load than all the rest.
+        if name not in ("MessageTokens", "count_image_tokens", "count_message_tokens"):
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from ragmeter import messages
+
+        return getattr(messages, name)
+
 
 __all__ = [
     "Counter",

@@ -121,6 +121,8 @@ impl Lane {
         self.ids[at] = id;
         self.ranks[gone] = f32::from_bits(NEVER);
         let (right, left) = (merging.ask(id, self.ids[next]), merging.ask(self.ids[before], id));
+        right.expect(merging);
+        left.expect(merging);
         Some(Step { at: at as u8, before: before as u8, right, left })
     }
 

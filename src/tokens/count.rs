@@ -17,29 +17,34 @@ pub(super) struct Batch {
     /// Where the pieces start, and the end of the last.
     bounds: [usize; BATCH + 1],
     counts: [u32; BATCH],
+    /// Keys of the pieces, and where the tables have them.
+    keys: [Key; BATCH],
+    hashes: [u64; BATCH],
     len: usize,
 }
 
 /// Pieces of a batch that a step did not know; kept so that a call need not clear them.
 pub(super) struct Lists {
     misses: [u16; BATCH],
+    short: [u16; BATCH],
+    middle: [u16; BATCH],
     wide: [u16; BATCH],
 }
 
 impl Default for Lists {
     fn default() -> Self {
-        Self { misses: [0; BATCH], wide: [0; BATCH] }
+        Self { misses: [0; BATCH], short: [0; BATCH], middle: [0; BATCH], wide: [0; BATCH] }
     }
 }
 
 impl Batch {
     pub(super) fn new() -> Self {
-        Self { bounds: [0; BATCH + 1], counts: [0; BATCH], len: 0 }
+        Self { bounds: [0; BATCH + 1], counts: [0; BATCH], keys: [Key::NONE; BATCH], hashes: [0; BATCH], len: 0 }
     }
 
     #[inline]
-    fn key(&self, text: &[u8], i: usize) -> Key {
-        Key::of(text, self.bounds[i], self.bounds[i + 1])
+    fn key(&self, i: u16) -> (Key, u64) {
+        (self.keys[usize::from(i)], self.hashes[usize::from(i)])
     }
 
     #[inline]
@@ -207,50 +212,68 @@ fn pad(text: &[u8]) -> [u8; BLOCK] {
 
 /// Counts the pieces of a batch.
 ///
-/// Each step asks one table for all pieces that the steps before did not know, without a branch on the answer: the
-/// processor waits for all of them at once.
+/// Each step asks one table for all pieces that the steps before did not know. It has the places of all of them fetched
+/// first and does not branch on the answer: the processor waits for many at once.
 #[inline]
 fn look_up(vocab: &Vocab, text: &[u8], cache: &mut Cache) -> usize {
     let mut lists = cache.lists.take().unwrap_or_default();
-    let Lists { misses, wide } = &mut *lists;
+    let Lists { misses, short, middle, wide } = &mut *lists;
     let (mut missing, mut wider, mut total) = (0, 0, 0);
     let len = cache.batch.len.min(BATCH);
     for i in 0..len {
-        let key = cache.batch.key(text, i);
-        let count = cache.hot(key, key.hash());
+        let key = Key::of(text, cache.batch.bounds[i], cache.batch.bounds[i + 1]);
+        let hash = key.hash();
+        cache.batch.keys[i] = key;
+        cache.batch.hashes[i] = hash;
+        cache.expect_hot(hash);
+    }
+    for i in 0..len {
+        let count = cache.hot(cache.batch.keys[i], cache.batch.hashes[i]);
         cache.batch.counts[i] = count;
         total += count as usize;
         misses[missing & (BATCH - 1)] = i as u16;
         missing += usize::from(count == 0);
     }
+    let (mut shorter, mut middling) = (0, 0);
+    for &i in &misses[..missing] {
+        let length = cache.batch.bounds[usize::from(i) + 1] - cache.batch.bounds[usize::from(i)];
+        short[shorter] = i;
+        shorter += usize::from(length <= key::SHORTEST);
+        middle[middling] = i;
+        middling += usize::from(length > key::SHORTEST && length <= key::LONGEST);
+        wide[wider] = i;
+        wider += usize::from(length > key::LONGEST);
+    }
+    missing = 0;
+    macro_rules! ask {
+        ($asked:expr, $has:ident, $expect:ident) => {
+            for &i in $asked {
+                vocab.$expect(cache.batch.hashes[usize::from(i)]);
+            }
+            for &i in $asked {
+                let (key, hash) = cache.batch.key(i);
+                let found = vocab.$has(key, hash);
+                cache.batch.counts[usize::from(i)] = u32::from(found);
+                total += usize::from(found);
+                cache.keep_hot(key, hash, u32::from(found));
+                misses[missing & (BATCH - 1)] = i;
+                missing += usize::from(!found);
+            }
+        };
+    }
+    ask!(&short[..shorter], has_short, expect_short);
+    ask!(&middle[..middling], has_middle, expect_middle);
+    for &i in &misses[..missing] {
+        cache.expect_multi(cache.batch.hashes[usize::from(i)]);
+    }
     for asked in 0..std::mem::take(&mut missing) {
         let i = misses[asked];
-        let narrow = cache.batch.bounds[usize::from(i) + 1] - cache.batch.bounds[usize::from(i)] <= key::LONGEST;
-        misses[missing] = i;
-        missing += usize::from(narrow);
-        wide[wider] = i;
-        wider += usize::from(!narrow);
-    }
-    for asked in 0..std::mem::take(&mut missing) {
-        let i = usize::from(misses[asked]);
-        let key = cache.batch.key(text, i);
-        let hash = key.hash();
-        let found = vocab.has_key(key, hash);
-        cache.batch.counts[i] = u32::from(found);
-        total += usize::from(found);
-        cache.keep_hot(key, hash, u32::from(found));
-        misses[missing] = i as u16;
-        missing += usize::from(!found);
-    }
-    for asked in 0..std::mem::take(&mut missing) {
-        let i = usize::from(misses[asked]);
-        let key = cache.batch.key(text, i);
-        let hash = key.hash();
+        let (key, hash) = cache.batch.key(i);
         let count = cache.multi(key, hash);
-        cache.batch.counts[i] = count;
+        cache.batch.counts[usize::from(i)] = count;
         total += count as usize;
         cache.keep_hot(key, hash, count);
-        misses[missing] = i as u16;
+        misses[missing] = i;
         missing += usize::from(count == 0);
     }
     if wider != 0 {
@@ -266,11 +289,17 @@ fn look_up(vocab: &Vocab, text: &[u8], cache: &mut Cache) -> usize {
 /// Counts pieces of more than 15 bytes.
 fn look_up_wide(vocab: &Vocab, text: &[u8], cache: &mut Cache, misses: &mut [u16]) -> usize {
     let (mut missing, mut total) = (0, 0);
+    for &i in misses.iter() {
+        let (start, end) = cache.batch.ends(i);
+        let hash = Wide::of(text, start, end).hash();
+        cache.batch.hashes[usize::from(i)] = hash;
+        cache.expect_wide(hash);
+    }
     for asked in 0..misses.len() {
         let i = misses[asked];
         let (start, end) = cache.batch.ends(i);
         let key = Wide::of(text, start, end);
-        let count = cache.wide(key, key.hash());
+        let count = cache.wide(key, cache.batch.hashes[usize::from(i)]);
         cache.batch.counts[usize::from(i)] = count;
         total += count as usize;
         misses[missing] = i;
@@ -284,8 +313,7 @@ fn look_up_wide(vocab: &Vocab, text: &[u8], cache: &mut Cache, misses: &mut [u16
         cache.batch.counts[usize::from(i)] = known;
         total += known as usize;
         if known != 0 {
-            let key = Wide::of(text, start, end);
-            cache.keep_wide(key, key.hash(), known);
+            cache.keep_wide(Wide::of(text, start, end), cache.batch.hashes[usize::from(i)], known);
         } else {
             misses[missing] = i;
             missing += 1;
@@ -309,16 +337,14 @@ fn merge(vocab: &Vocab, text: &[u8], cache: &mut Cache, pieces: &[u16]) -> usize
         let (start, end) = cache.batch.ends(i);
         let count = cache.batch.counts[usize::from(i)];
         total += count as usize;
-        let key = Key::of(text, start, end);
+        let (key, hash) = cache.batch.key(i);
         if key.is_some() {
-            let hash = key.hash();
             if !key.is_tiny() {
                 cache.keep_multi(key, hash, count);
             }
             cache.keep_hot(key, hash, count);
         } else {
-            let key = Wide::of(text, start, end);
-            cache.keep_wide(key, key.hash(), count);
+            cache.keep_wide(Wide::of(text, start, end), hash, count);
             cache.keep_long(&text[start..end], count);
         }
     }

@@ -6,6 +6,8 @@ use std::hint::select_unpredictable;
 
 /// Longest piece that is a key.
 pub(super) const LONGEST: usize = 15;
+/// Longest key that is one word.
+pub(super) const SHORTEST: usize = 7;
 /// Where the length stands in the high word.
 const LENGTH: u32 = 56;
 /// Where there is room for a count above it.

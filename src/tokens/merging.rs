@@ -4,6 +4,7 @@
 
 use std::hint::select_unpredictable;
 
+use super::fetch::fetch;
 use super::vocab::{NONE, Vocab};
 
 const LENGTHS: usize = 1 << 13;
@@ -106,6 +107,13 @@ pub(super) struct Question {
 }
 
 impl Question {
+    /// Has the answer fetched.
+    #[inline]
+    pub(super) fn expect(self, merging: &Merging) {
+        let slots = &merging.merges.slots;
+        fetch(&slots[self.place & (slots.len() - 1)]);
+    }
+
     /// A token, or `ID`.
     #[inline]
     pub(super) fn answer(self, merging: &Merging) -> u32 {

@@ -17,6 +17,7 @@ mod count;
 mod counter;
 mod cut;
 mod encoding;
+mod fetch;
 mod key;
 mod long;
 mod mask;

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::sync::OnceLock;
 
 use super::cut::Joints;
+use super::fetch::fetch;
 use super::key::{self, Key};
 use super::merging::{ID, Merging};
 
@@ -278,30 +279,42 @@ impl Vocab {
         }
     }
 
-    /// Whether a key is a token; cheaper than asking which.
+    /// Has the place of a key of up to 7 bytes fetched.
     #[inline]
-    pub(super) fn has_key(&self, key: Key, hash: u64) -> bool {
-        if key.is_short() {
-            let (key, mut bucket) = (key.short(), key::index(hash, self.short.len()));
-            loop {
-                let keys = &self.short[bucket].0;
-                if keys.iter().filter(|&&other| other == key).count() != 0 {
-                    return true;
-                }
-                if keys[7] == 0 {
-                    return false;
-                }
-                bucket = (bucket + 1) % self.short.len();
+    pub(super) fn expect_short(&self, hash: u64) {
+        fetch(&self.short[key::index(hash, self.short.len())]);
+    }
+
+    /// Has the place of a key of 8 to 15 bytes fetched.
+    #[inline]
+    pub(super) fn expect_middle(&self, hash: u64) {
+        fetch(&self.middle[key::index(hash, self.middle.len())]);
+    }
+
+    /// Whether a key of up to 7 bytes is a token; cheaper than asking which.
+    #[inline]
+    pub(super) fn has_short(&self, key: Key, hash: u64) -> bool {
+        let (key, mut bucket) = (key.short(), key::index(hash, self.short.len()));
+        loop {
+            let keys = &self.short[bucket].0;
+            // One branch that seldom goes the other way: a wrong guess would wait for memory before the next question.
+            let found = keys.iter().fold(0, |found, &other| found | u64::from(other == key));
+            if found | u64::from(keys[7] == 0) != 0 {
+                return found != 0;
             }
+            bucket = (bucket + 1) % self.short.len();
         }
+    }
+
+    /// Whether a key of 8 to 15 bytes is a token.
+    #[inline]
+    pub(super) fn has_middle(&self, key: Key, hash: u64) -> bool {
         let mut bucket = key::index(hash, self.middle.len());
         loop {
             let keys = &self.middle[bucket].0;
-            if keys.iter().filter(|&&other| other == key).count() != 0 {
-                return true;
-            }
-            if keys[3] == Key::NONE {
-                return false;
+            let found = keys.iter().fold(0, |found, &other| found | u64::from(other == key));
+            if found | u64::from(keys[3] == Key::NONE) != 0 {
+                return found != 0;
             }
             bucket = (bucket + 1) % self.middle.len();
         }

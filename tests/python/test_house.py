@@ -101,6 +101,8 @@ def test_import_pulls_in_nothing_but_the_standard_library():
     for heavy in (
         "asyncio",
         "http",
+        "logging",
+        "typing",
         "ragmeter.ledger",
         "ragmeter.quota",
         "ragmeter.testing",
