@@ -153,10 +153,11 @@ impl Limit {
                 Part::Each => {
                     let between = if key.is_empty() { "" } else { ", " };
                     key = format!("{key}{between}{}={}", dim.name(), shown(label.unwrap_or("")));
-                    // With its length, so that no label says what another part of the text would.
+                    // With its name, for a limit may come to be for each of something else, and its length, so that no
+                    // label says what another part of the text would.
                     exact = match label {
-                        Some(label) => format!("{exact}{SEPARATOR}{}:{label}", label.len()),
-                        None => format!("{exact}{SEPARATOR}"),
+                        Some(label) => format!("{exact}{SEPARATOR}{}:{}:{label}", dim.name(), label.len()),
+                        None => format!("{exact}{SEPARATOR}{}", dim.name()),
                     };
                 }
             }
@@ -254,6 +255,11 @@ mod tests {
         let of = |tenant, user| each.counter(&[Some(tenant), Some(user), None, None], 0).unwrap();
         assert_ne!(of("a", "b, user=c").id, of("a, user=b", "c").id);
         assert_ne!(of("a\u{1f}1:b", "c").id, of("a", "b\u{1f}1:c").id);
+        let id = |scope| limit(Period::Day, scope).counter(&[Some("a"), Some("a"), None, None], 0).unwrap().id;
+        assert_ne!(
+            id([Part::Each, Part::Any, Part::Any, Part::Any]),
+            id([Part::Any, Part::Each, Part::Any, Part::Any])
+        );
         let long = "u".repeat(9_999);
         let (one, other) = (of("a\nb", &long), of("a\nb", &format!("{long}!")));
         assert_ne!(one.id, other.id);
