@@ -199,16 +199,19 @@ impl Journal {
         paths.retain(|path| path.extension().is_some_and(|end| end == "journal"));
         paths.retain(|path| !self.own.iter().chain(&self.adopted).any(|segment| segment.path == *path));
         paths.sort();
-        let before = self.adopted.len();
+        let (before, mut trouble) = (self.adopted.len(), None);
         for path in paths {
             match Segment::adopt(&path) {
                 Ok(Some(segment)) => self.adopted.push_back(segment),
                 Ok(None) => {}
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(error),
+                Err(error) => trouble = Some(error),
             }
         }
-        Ok(self.adopted.len() - before)
+        match (self.adopted.len() - before, trouble) {
+            (0, Some(error)) => Err(error),
+            (adopted, _) => Ok(adopted), // of what cannot be read the next look tells
+        }
     }
 
     /// Whether files that were left behind are still to be dealt with.
@@ -266,6 +269,19 @@ mod tests {
         assert_eq!(heir.adopt().unwrap(), 1);
         assert_eq!(Journal::new(folder.clone(), 1 << 30, false).adopt().unwrap(), 0);
         assert!(heir.oldest().unwrap().2);
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_keeps_nobody_from_the_others() {
+        let folder = folder("unreadable");
+        fs::create_dir_all(folder.join("0.journal")).unwrap();
+        let mut owner = Journal::new(folder.clone(), 1 << 30, false);
+        owner.append(b"left behind").unwrap();
+        drop(owner);
+        let mut heir = Journal::new(folder.clone(), 1 << 30, false);
+        assert_eq!(heir.adopt().unwrap(), 1);
+        assert!(heir.adopt().is_err());
         fs::remove_dir_all(folder).unwrap();
     }
 
