@@ -54,10 +54,12 @@ impl Segment {
         fs::create_dir_all(folder)?;
         let (pid, count) = (std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let path = folder.join(format!("{:016x}-{pid}-{count}.journal", now()));
-        let mut file = OpenOptions::new().write(true).create_new(true).open(&path)?;
-        file.lock()?;
-        if let Err(error) = file.write_all(HEAD) {
-            let _ = fs::remove_file(&path);
+        // It gets its name when it is locked: before, it would look as if its owner were gone.
+        let unnamed = path.with_extension("new");
+        let mut file = OpenOptions::new().write(true).create_new(true).open(&unnamed)?;
+        let named = file.lock().and_then(|()| file.write_all(HEAD)).and_then(|()| fs::rename(&unnamed, &path));
+        if let Err(error) = named {
+            let _ = fs::remove_file(&unnamed);
             return Err(error);
         }
         Ok(Self { path, file, length: HEAD.len() as u64 })
@@ -269,6 +271,29 @@ mod tests {
         assert_eq!(heir.adopt().unwrap(), 1);
         assert_eq!(Journal::new(folder.clone(), 1 << 30, false).adopt().unwrap(), 0);
         assert!(heir.oldest().unwrap().2);
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn nobody_adopts_a_file_that_is_being_made() {
+        let folder = folder("being-made");
+        let owners = std::thread::spawn({
+            let folder = folder.clone();
+            move || {
+                let owner = |_| {
+                    let mut owner = Journal::new(folder.clone(), 1 << 30, false);
+                    owner.append(b"mine").unwrap();
+                    owner
+                };
+                (0..300).map(owner).collect::<Vec<_>>()
+            }
+        });
+        let mut heir = Journal::new(folder.clone(), 1 << 30, false);
+        while !owners.is_finished() {
+            assert_eq!(heir.adopt().unwrap(), 0);
+        }
+        drop(owners.join().unwrap());
+        assert_eq!(heir.adopt().unwrap(), 300);
         fs::remove_dir_all(folder).unwrap();
     }
 
