@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ragmeter.tenants.call import TenantCall
 from ragmeter.tenants.careful import Care
+from ragmeter.tenants.hush import hushed
 from ragmeter.tenants.reach import Reach
 from ragmeter.tenants.ready import ready_model
 from ragmeter.tenants.trouble import explain
@@ -84,7 +85,11 @@ class Validator:
                 await _close(model)
             return Verdict(True, "") if trouble is None else Verdict(False, f"{what}: {trouble}")
 
-        return self._in_time(lambda: asyncio.run(call()), llm, what)
+        def run() -> Verdict:
+            with hushed(llm.api_key):
+                return asyncio.run(call())
+
+        return self._in_time(run, llm, what)
 
     def look(self, llm: TenantLLM, *, trusted: bool = False) -> Verdict:
         """Look where the URL of a model leads that cannot be tried: whoever calls it later must not be led inside."""

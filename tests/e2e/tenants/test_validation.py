@@ -82,6 +82,17 @@ def test_the_verdict_is_right_and_in_time(service, server, shape, key, kind, why
     assert {authorization for shape, _, authorization in server.came if shape == "good"} == set()
 
 
+def test_what_the_http_libraries_log_meanwhile_names_no_key(service, server, caplog):
+    with caplog.at_level(logging.DEBUG):
+        verdict = Validator(service.catalog, TIMEOUT).check(llm(server, "redirect", "chat"))
+        logging.getLogger("httpx").debug("sk-somebody-elses-0123456789")
+    assert "redirects to" in verdict.message
+    assert "/good/v1/chat/completions?token=****" in caplog.text
+    assert "sk-echo" not in caplog.text
+    assert KEY not in caplog.text
+    assert "sk-somebody-elses-0123456789" in caplog.text  # what is none of ours stays as it is
+
+
 @pytest.mark.parametrize("shape", ["cohere", "jina"])
 def test_ranks_are_tried_in_either_form(service, server, shape):
     validator = Validator(service.catalog, TIMEOUT)
