@@ -17,7 +17,7 @@ from pathlib import Path
 
 from ragmeter.tokens import get_encoding
 
-TESTS = Path(__file__).parent.parent / "tests" / "python" / "test_tokens.py"
+TESTS = Path(__file__).parent.parent / "tests" / "python" / "tokens" / "test_encoding.py"
 URL = "https://openaipublic.blob.core.windows.net/encodings/{}.tiktoken"
 FILES = ["cl100k_base", "o200k_base", "p50k_base", "r50k_base"]
 CHUNK = 4096

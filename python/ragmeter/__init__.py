@@ -19,10 +19,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ragmeter.context import bind, carry, current_run, label, resume, run
     from ragmeter.ledger import Ledger, LedgerError
-    from ragmeter.messages import MessageTokens, count_message_tokens
     from ragmeter.meter import health, record, record_tokens
     from ragmeter.observe import instrument, instrumented, uninstrument
     from ragmeter.quota import Quota, QuotaExceeded
+    from ragmeter.tokens.messages import MessageTokens, count_message_tokens
 else:
     from ragmeter.later import __getattr__ as __getattr__
 

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from ragmeter._native import Call
-    from ragmeter.override import Override
     from ragmeter.quota import Quota
+    from ragmeter.quota.override import Override
 
 __all__ = ["bind", "carry", "current_run", "label", "resume", "run", "within"]
 

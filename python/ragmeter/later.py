@@ -13,10 +13,10 @@ from ragmeter._native import after_fork
 _NAMES = {
     "context": ("bind", "carry", "current_run", "label", "resume", "run"),
     "ledger": ("Ledger", "LedgerError"),
-    "messages": ("MessageTokens", "count_message_tokens"),
     "meter": ("health", "record", "record_tokens"),
     "observe": ("instrument", "instrumented", "uninstrument"),
     "quota": ("Quota", "QuotaExceeded"),
+    "tokens.messages": ("MessageTokens", "count_message_tokens"),
 }
 _PLACES = {name: place for place, names in _NAMES.items() for name in names}
 

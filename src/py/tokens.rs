@@ -419,7 +419,7 @@ impl PyEncoding {
     }
 
     fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyTuple>)> {
-        let module = py.import("ragmeter.tokens")?;
+        let module = py.import("ragmeter.tokens.encoding")?;
         if let Held::Built(encoding) = self.0 {
             return Ok((module.getattr("get_encoding")?, (encoding.name(),).into_pyobject(py)?));
         }

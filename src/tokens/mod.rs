@@ -5,7 +5,7 @@
 //!              └─ not ASCII: cut       └─ no token: merging, bpe, long
 //! ```
 //!
-//! Not here: what a request costs beside its text; those rules are `python/ragmeter/messages.py`.
+//! Not here: what a request costs beside its text; those rules are `python/ragmeter/tokens/messages.py`.
 
 // Ids and lengths of pieces are far below 2^32; hashes are cut on purpose.
 #![allow(clippy::cast_possible_truncation, clippy::cast_possible_wrap, clippy::cast_sign_loss)]

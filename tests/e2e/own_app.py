@@ -14,7 +14,7 @@ from lightrag import LightRAG  # noqa: E402
 from lightrag.api.routers.document_routes import DocumentManager, create_document_routes  # noqa: E402
 from lightrag.api.routers.query_routes import create_query_routes  # noqa: E402
 
-from ragmeter.demo import make_lightrag  # noqa: E402
+from ragmeter.commands.demo import make_lightrag  # noqa: E402
 from ragmeter.lightrag import instrument_server, uninstrument_server  # noqa: E402
 
 before = dict(vars(server_module))

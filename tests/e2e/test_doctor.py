@@ -5,7 +5,8 @@ import os
 import subprocess
 import sys
 
-from ragmeter import Ledger, doctor, record_tokens
+from ragmeter import Ledger, record_tokens
+from ragmeter.commands import doctor
 from ragmeter.observe import observers
 
 

@@ -26,7 +26,7 @@ def test_the_code_of_a_page_runs(code, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     exec(compile(code, "documentation", "exec"), {"__name__": "documentation"})
     assert ragmeter.current_scope() is None
-    for ledger in list(ragmeter.ledger._open):
+    for ledger in list(ragmeter.ledger.ledger._open):
         ledger.close()
 
 
@@ -34,8 +34,10 @@ def test_the_code_of_a_page_runs(code, tmp_path, monkeypatch):
     "name",
     [
         "ragmeter.context",
+        "ragmeter.ledger.ledger",
         "ragmeter.lightrag.tracker",
-        "ragmeter.quota",
+        "ragmeter.prices.prices",
+        "ragmeter.quota.quota",
         "ragmeter.ragflow.names",
         "ragmeter.tenants.service",
     ],

@@ -109,7 +109,7 @@ def test_import_pulls_in_nothing_but_the_standard_library():
         "ragmeter.api",
         "ragmeter.tenants",
         "ragmeter.lightrag",
-        "ragmeter.demo",
+        "ragmeter.commands",
     ):
         assert heavy not in run_python(code).split()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ragmeter._native import Usage, count_tokens
-from ragmeter.messages import count_message_tokens
+from ragmeter.tokens.messages import count_message_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

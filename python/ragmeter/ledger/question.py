@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from ragmeter._native import LedgerCore
     from ragmeter.prices import Prices
-    from ragmeter.tariff import Tariff
+    from ragmeter.prices.tariff import Tariff
 
 __all__ = ["Question"]
 

@@ -9,9 +9,9 @@ import sys
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from ragmeter.commands.table import table
 from ragmeter.ledger import Ledger, LedgerError
 from ragmeter.quantity import moment
-from ragmeter.table import table
 
 if TYPE_CHECKING:
     import argparse
@@ -81,7 +81,7 @@ def run(arguments: argparse.Namespace) -> int:
             prices=_prices(arguments.prices),
         )
         if arguments.plot:
-            from ragmeter.plot import draw
+            from ragmeter.commands.plot import draw
 
             draw(arguments.plot, rows, by, bucket or "day")
             return 0

@@ -6,8 +6,8 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ragmeter.commands.table import visible
 from ragmeter.quantity import moment
-from ragmeter.table import visible
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -21,7 +21,7 @@ import tempfile
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from ragmeter.table import table
+from ragmeter.commands.table import table
 
 if TYPE_CHECKING:
     import argparse
@@ -124,9 +124,9 @@ def _observers() -> Iterator[Finding]:
 
 def _sdk(name: str) -> str:
     from ragmeter import instrument, run, uninstrument
+    from ragmeter.commands.trials import TRIALS
     from ragmeter.observe import instrumented
     from ragmeter.testing import StubServer
-    from ragmeter.trials import TRIALS
 
     on_before = name in instrumented()
     instrument(name)
@@ -171,7 +171,7 @@ async def _insert_and_ask(folder: str, server: StubServer) -> Run:
     from lightrag import QueryParam
 
     from ragmeter import run
-    from ragmeter.demo import make_lightrag
+    from ragmeter.commands.demo import make_lightrag
     from ragmeter.lightrag import track_lightrag_operations
 
     rag = make_lightrag(folder, server.base_url, "any", server.dimensions)

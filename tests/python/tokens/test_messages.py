@@ -91,7 +91,7 @@ def test_a_tool_that_is_no_function_makes_an_estimate():
 
 
 def test_what_functions_may_hold_is_written_as_typescript():
-    from ragmeter._tool_tokens import render
+    from ragmeter.tokens.functions import render
 
     parameters = {
         "type": "object",

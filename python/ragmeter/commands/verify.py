@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ragmeter.commands.report import add_url, complain, open_ledger
+from ragmeter.commands.table import visible
 from ragmeter.ledger import LedgerError
 from ragmeter.quantity import moment
-from ragmeter.report import add_url, complain, open_ledger
-from ragmeter.table import visible
 
 if TYPE_CHECKING:
     import argparse

@@ -8,10 +8,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ragmeter.commands import tenant_limit
+from ragmeter.commands.report import add_url, complain, open_ledger
+from ragmeter.commands.table import table
 from ragmeter.ledger import LedgerError
-from ragmeter.report import add_url, complain, open_ledger
-from ragmeter.table import table
-from ragmeter.tenants import limit_cli
 from ragmeter.tenants.models import NotThereError
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     quota.add_argument("model", nargs="?", help="model@factory")
     quota.add_argument("limit", nargs="?", help="tokens, or 'none'")
     quota.add_argument("--quota", help="reconcile: URL of the sums (default: the ledger's database)")
-    limit_cli.add_arguments(action("limit", "show or set what a tenant may spend, in which time", "tenant"))
+    tenant_limit.add_arguments(action("limit", "show or set what a tenant may spend, in which time", "tenant"))
     token = action("token", "make a token for the HTTP API, shown once", "tenant")
     token.add_argument("--title", default="", help="what it is for")
     token.add_argument("--superuser", action="store_true", help="let in to everything")
@@ -172,7 +172,7 @@ def _quota(service: TenantLLMService, arguments: argparse.Namespace) -> int:
 
 
 def _reconcile(service: TenantLLMService, arguments: argparse.Namespace) -> int:
-    quota = limit_cli.quota_of(service, arguments.quota)
+    quota = tenant_limit.quota_of(service, arguments.quota)
     for tenant in service.tenants():
         quota.standing((tenant.id, None, None, None))  # whoever looks notices what has lapsed
     settled = quota.reconcile(service.ledger)
@@ -182,7 +182,7 @@ def _reconcile(service: TenantLLMService, arguments: argparse.Namespace) -> int:
 
 def _limit_of_tenant(service: TenantLLMService, arguments: argparse.Namespace) -> int:
     _known(service, arguments.tenant)
-    return limit_cli.run(service, arguments)
+    return tenant_limit.run(service, arguments)
 
 
 def _with_json(arguments: argparse.Namespace) -> argparse.Namespace:

@@ -6,8 +6,8 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
+from ragmeter.commands.report import add_url, complain
 from ragmeter.ledger import Ledger, LedgerError
-from ragmeter.report import add_url, complain
 
 if TYPE_CHECKING:
     import argparse

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ragmeter.commands.report import add_url, complain, open_ledger
 from ragmeter.ledger import LedgerError
-from ragmeter.report import add_url, complain, open_ledger
 
 if TYPE_CHECKING:
     import argparse

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ragmeter._native import LedgerError
 from ragmeter.meter import guard
-from ragmeter.standing import picodollars
+from ragmeter.quota.standing import picodollars
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from ragmeter.table import table
+from ragmeter.commands.table import table
 from ragmeter.tenants.limits import limits_of, put_limit, remove_limit
 from ragmeter.tenants.models import NotThereError
 

@@ -105,10 +105,10 @@ def count_message_tokens(
 
 def count_image_tokens(model: str, width: int, height: int, detail: str = "auto") -> MessageTokens:
     """Count the tokens of an image of so many pixels; `detail` is `auto`, `high` or `low`."""
-    from ragmeter import _image_tokens
+    from ragmeter.tokens import images
 
-    rule, published = _image_tokens.rule_for(model)
-    return MessageTokens(_image_tokens.image_tokens(rule, width, height, detail), RULE if published else ESTIMATED)
+    rule, published = images.rule_for(model)
+    return MessageTokens(images.image_tokens(rule, width, height, detail), RULE if published else ESTIMATED)
 
 
 class _Counter:
@@ -186,20 +186,20 @@ class _Counter:
             self.limit(ESTIMATED)
 
     def image(self, url: str, detail: str) -> None:
-        from ragmeter import _image_tokens
+        from ragmeter.tokens import images
 
-        rule, published = _image_tokens.rule_for(self.model)
-        size = _image_tokens.size_of(url)
-        fixed = detail == "low" and isinstance(rule, _image_tokens.Tiles)
+        rule, published = images.rule_for(self.model)
+        size = images.size_of(url)
+        fixed = detail == "low" and isinstance(rule, images.Tiles)
         self.limit(RULE if published and (size or fixed) else ESTIMATED)
-        self.tokens += _image_tokens.image_tokens(rule, *(size or _image_tokens.UNKNOWN_SIZE), detail)
+        self.tokens += images.image_tokens(rule, *(size or images.UNKNOWN_SIZE), detail)
 
     def add_functions(self, functions: Sequence[dict[str, Any]]) -> None:
-        from ragmeter import _tool_tokens
+        from ragmeter.tokens.functions import render, undescribed
 
         self.limit(RULE)
         written = list(functions)
-        self.tokens += self.text(_tool_tokens.render(written)) - _tool_tokens.undescribed(written)
+        self.tokens += self.text(render(written)) - undescribed(written)
         if self.harmony:
             self.tokens += 6 + self.text(_HARMONY_TOOLS)
         else:

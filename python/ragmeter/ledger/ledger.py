@@ -1,4 +1,4 @@
-"""Ledger: the durable book of calls, in SQLite, PostgreSQL, MySQL or MariaDB. See docs/ledger.md."""
+"""Ledger: opened, asked, and closed when the process ends."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from ragmeter._native import (
     before_fork,
     set_ledger_notice,
 )
+from ragmeter.ledger.question import Question
 from ragmeter.meter import guard, logger, report_error
 from ragmeter.quantity import dollars, micros
-from ragmeter.question import Question
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -41,6 +41,7 @@ class Ledger(LedgerCore):
         ...     [(row["model"], row["usage"]["total_tokens"]) for row in ledger.usage(by=["model"])]
         True
         [('gpt-4o-mini', 15)]
+        >>> folder.cleanup()
     """
 
     @classmethod

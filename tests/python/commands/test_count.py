@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from ragmeter import tokens_cli
+from ragmeter.commands import count as command
 from ragmeter.tokens import count_tokens
 
 
@@ -13,8 +13,8 @@ from ragmeter.tokens import count_tokens
 def count(capsys):
     def run(*arguments):
         parser = argparse.ArgumentParser()
-        tokens_cli.add_arguments(parser)
-        status = tokens_cli.run(parser.parse_args([str(argument) for argument in arguments]))
+        command.add_arguments(parser)
+        status = command.run(parser.parse_args([str(argument) for argument in arguments]))
         return status, *capsys.readouterr()
 
     return run
@@ -77,7 +77,7 @@ def test_a_tokenizer_that_cannot_be_read_is_an_error(count, tree):
 
 def test_the_bar_shows_what_is_done():
     stream = io.StringIO()
-    with tokens_cli._Progress(4 << 20, shown=True, stream=stream) as progress:
+    with command._Progress(4 << 20, shown=True, stream=stream) as progress:
         progress.add(1 << 20)
         assert stream.getvalue() == "\r[#######                       ]  25%"
         progress.add(3 << 20)

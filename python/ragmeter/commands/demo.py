@@ -16,7 +16,7 @@ import tempfile
 from typing import TYPE_CHECKING, Any
 
 from ragmeter import run as metered_run
-from ragmeter.table import table
+from ragmeter.commands.table import table
 
 if TYPE_CHECKING:
     import argparse

@@ -10,9 +10,10 @@ import functools
 import weakref
 from typing import TYPE_CHECKING, Any
 
-from ragmeter.ledger import at_exit, current_ledger, dollars
+from ragmeter.ledger.ledger import at_exit, current_ledger
 from ragmeter.meter import guard
-from ragmeter.standing import picodollars
+from ragmeter.quantity import dollars
+from ragmeter.quota.standing import picodollars
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

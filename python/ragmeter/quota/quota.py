@@ -1,4 +1,4 @@
-"""Quota: what somebody may spend; reserved before a call, settled after it. See docs/quotas.md."""
+"""Quota: its limits, and what is asked of it before a call."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from ragmeter._native import LedgerError, QuotaCore
-from ragmeter.forecast import Forecast
 from ragmeter.ledger import current_ledger
-from ragmeter.meter import QuotaError, guard, logger
-from ragmeter.override import Override
-from ragmeter.recovery import look_after, recover
-from ragmeter.reservation import Asked, Reservation, in_event_loop, take_elsewhere
-from ragmeter.standing import QuotaExceeded, QuotaUnavailable, limit_of, picodollars, standing_of
+from ragmeter.meter import guard, logger
+from ragmeter.quota.forecast import Forecast
+from ragmeter.quota.override import Override
+from ragmeter.quota.recovery import look_after, recover
+from ragmeter.quota.reservation import Asked, Reservation, in_event_loop, take_elsewhere
+from ragmeter.quota.standing import QuotaExceeded, QuotaUnavailable, limit_of, picodollars, standing_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
     from ragmeter._native import Scope, Usage
     from ragmeter.ledger import Ledger
-    from ragmeter.reservation import Taken
+    from ragmeter.quota.reservation import Taken
 
     Rows = list[dict[str, Any]]
     Listeners = list[Callable[[dict[str, Any]], object]]
 
-__all__ = ["Quota", "QuotaError", "QuotaExceeded", "QuotaUnavailable", "Reservation"]
+__all__ = ["Quota"]
 
 _MOST_RUNS = 10_000
 """How many runs are remembered as begun."""

@@ -7,8 +7,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ragmeter.prices.tariff import Tariff
 from ragmeter.quantity import plain
-from ragmeter.tariff import Tariff
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -35,8 +35,8 @@ class Prices:
 
     Args:
         table: Model (or `provider/model`) to its prices: `{"gpt-4o-mini": {"input": "0.15", "output": "0.60",
-            "cache_read": "0.075"}}`; see `ragmeter.tariff` for the kinds, and for prices that depend on the length of
-            a request or on its time. A subset without a price costs what its total costs.
+            "cache_read": "0.075"}}`; see `Tariff` for prices that depend on the length of a request or on its
+            time; `KINDS` are the kinds. A subset without a price costs what its total costs.
         fall_back: Asked for models that the table does not name: provider and model to prices or None.
 
     Raises:

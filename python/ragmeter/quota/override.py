@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
     from ragmeter._native import Scope
     from ragmeter.quota import Quota
-    from ragmeter.reservation import Reservation
+    from ragmeter.quota.reservation import Reservation
 
 __all__ = ["Override"]
 
