@@ -17,6 +17,15 @@ STAIRS = [
 ]  # fmt: skip
 """Rooms of the Rust core from the ground up; none uses one above it."""
 
+FLOORS = [
+    "meter", "quantity", "arrival", "witness", "context", "tokens", "prices", "ledger", "export", "observe", "quota",
+    "launch", "lightrag", "ragflow", "tenants", "api", "commands", "cli",
+]  # fmt: skip
+"""The same of Python: rooms, and the pages that belong to several of them."""
+
+STAND_APART = ["testing", "later", "__init__", "__main__"]
+"""A second opinion, which knows nothing of ragmeter's; and the doors of the package itself."""
+
 
 def modules():
     return sorted(PACKAGE.rglob("*.py"))
@@ -35,7 +44,7 @@ def imports(tree, *, top_level_only):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            found.add(node.module or "")
+            found |= {f"ragmeter.{alias.name}" for alias in node.names} if node.module == "ragmeter" else {node.module}
         elif isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
             todo += node.orelse
         elif not (top_level_only and isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))):
@@ -72,6 +81,22 @@ def test_the_doors_do_not_know_each_other(room, other):
 def test_the_web_application_is_imported_by_nobody_at_the_top(path):
     found = imports(ast.parse(path.read_text()), top_level_only=True)
     assert not [name for name in found if name.startswith("ragmeter.api")]
+
+
+def test_every_page_of_the_root_has_its_floor():
+    pages = {path.stem for path in PACKAGE.glob("*.py")} | {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
+    assert pages == {*FLOORS, *STAND_APART}
+
+
+@pytest.mark.parametrize(("level", "room"), list(enumerate(FLOORS)), ids=FLOORS)
+def test_no_floor_of_python_knows_one_above_it(level, room):
+    above = {f"ragmeter.{name}" for name in FLOORS[level + 1 :]}
+    if room == "ledger":
+        above.remove("ragmeter.export")  # a ledger that is opened sees to it that what waits in its outbox is sent
+    for path in [PACKAGE / f"{room}.py", *(PACKAGE / room).rglob("*.py")]:
+        if path.exists():
+            found = imports(ast.parse(path.read_text()), top_level_only=False)
+            assert not {".".join(name.split(".")[:2]) for name in found} & above, path
 
 
 def test_only_the_counter_window_knows_python():
