@@ -19,6 +19,7 @@
 //!
 //! Python sees this crate as `ragmeter._native` (feature `python`); nothing outside `src/py/` knows Python.
 
+mod calendar;
 pub mod call;
 pub mod delivery;
 pub mod door;

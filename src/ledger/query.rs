@@ -8,14 +8,12 @@ use super::entry::kept;
 use super::schema::{HEADS, column};
 use super::store::Cell;
 use super::{Ledger, batch};
+use crate::calendar::{DAY, month};
 use crate::call::{Dim, Labels};
 use crate::error::Result;
 use crate::id::Micros;
 use crate::unit::Unit;
 use crate::usage::{Counts, Origin};
-
-/// Microseconds of a day.
-const DAY: Micros = 24 * HOUR;
 
 /// How time is divided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,7 +49,7 @@ impl Bucket {
     pub(super) fn begin(self, at: Micros) -> Micros {
         match self {
             Self::Hour | Self::Day => at / self.step() * self.step(),
-            Self::Month => month_of(at / DAY) * DAY,
+            Self::Month => month(at).0,
         }
     }
 }
@@ -206,17 +204,6 @@ pub(super) fn counts_of(cells: &[Cell]) -> Counts {
     counts
 }
 
-/// The first day of the month of `day`, both in days since 1970.
-///
-/// Source: Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms", `civil_from_days`.
-fn month_of(day: u64) -> u64 {
-    let of_era = (day + 719_468) % 146_097;
-    let year = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year + year / 4 - year / 100);
-    let month = (5 * of_year + 2) / 153;
-    day - (of_year - (153 * month + 2) / 5)
-}
-
 /// The roll-up row that a set of labels belongs to.
 pub(super) fn common_id(labels: &Labels) -> i64 {
     let mut common = Labels::default();
@@ -226,25 +213,4 @@ pub(super) fn common_id(labels: &Labels) -> i64 {
         }
     }
     batch::id_of(&common)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_month_begins_on_its_first_day() {
-        // 1970-01-31, 1970-02-01, 2000-02-29, 2000-03-01, 2024-02-29, 2026-11-22, 2100-02-28.
-        for (day, first) in [
-            (30, 0),
-            (31, 31),
-            (11_016, 10_988),
-            (11_017, 11_017),
-            (19_782, 19_754),
-            (20_779, 20_758),
-            (47_540, 47_513),
-        ] {
-            assert_eq!(month_of(day), first, "{day}");
-        }
-    }
 }

@@ -220,8 +220,8 @@ fn shown(label: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::period::DAY;
     use super::*;
+    use crate::calendar::DAY;
 
     fn limit(period: Period, scope: [Part; 4]) -> Limit {
         Limit {

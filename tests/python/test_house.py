@@ -12,8 +12,8 @@ import ragmeter
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "python" / "ragmeter"
 STAIRS = [
-    "unit", "id", "error", "health", "name", "tokens", "usage", "door", "provider", "call", "stream", "run", "ledger",
-    "quota", "delivery", "meter",
+    "unit", "id", "calendar", "error", "health", "name", "tokens", "usage", "door", "provider", "call", "stream", "run",
+    "ledger", "quota", "delivery", "meter",
 ]  # fmt: skip
 """Rooms of the Rust core from the ground up; none uses one above it."""
 
