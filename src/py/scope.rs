@@ -62,7 +62,9 @@ impl PyScope {
     fn labels<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         labels_dict(py, &self.scope.labels)
     }
+}
 
+impl PyScope {
     /// Marks the scope as ended: leaving an inner scope does not lead back to it.
     pub(super) fn leave(&self) {
         self.left.store(true, Ordering::Relaxed);
@@ -79,9 +81,7 @@ impl PyScope {
     pub(super) fn live<'py>(slf: &Bound<'py, Self>) -> Option<Bound<'py, Self>> {
         outward(slf).find(|scope| !scope.get().left.load(Ordering::Relaxed))
     }
-}
 
-impl PyScope {
     pub(super) fn inside(
         run: Option<Arc<Run>>,
         outer: Option<&Bound<'_, Self>>,
