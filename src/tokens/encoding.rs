@@ -219,16 +219,6 @@ impl Encoding {
         ids
     }
 
-    /// Number of tokens of `text`, where the special tokens that `allowed` accepts are special.
-    pub fn count_with_special(&self, text: &str, mut allowed: impl FnMut(&str) -> bool) -> usize {
-        let (mut at, mut total) = (0, 0);
-        while let Some((start, token, _)) = self.specials.find(text, at, &mut allowed) {
-            total += self.count(&text[at..start]) + 1;
-            at = start + token.len();
-        }
-        total + self.count(&text[at..])
-    }
-
     /// The first special token in `text` that `wanted` accepts.
     pub fn find_special<'t>(&self, text: &'t str, wanted: impl FnMut(&str) -> bool) -> Option<&'t str> {
         self.specials.find(text, 0, wanted).map(|(_, token, _)| token)
