@@ -12,15 +12,13 @@ __all__ = ["REFUSALS", "Code", "Envelope", "RefusedError", "done", "refusal"]
 
 
 class Code(IntEnum):
-    """RAGFlow's numbers."""
+    """RAGFlow's numbers for what is wrong; 0 is none of them."""
 
-    SUCCESS = 0
     EXCEPTION = 100
     ARGUMENT = 101
     DATA = 102
     OPERATING = 103
     PERMISSION = 108
-    AUTHENTICATION = 109
     UNAUTHORIZED = 401
     NOT_FOUND = 404
 
