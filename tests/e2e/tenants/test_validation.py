@@ -83,7 +83,7 @@ def test_the_verdict_is_right_and_in_time(service, server, shape, key, kind, why
 
 
 def test_what_the_http_libraries_log_meanwhile_names_no_key(service, server, caplog):
-    with caplog.at_level(logging.DEBUG):
+    with caplog.at_level(logging.DEBUG), caplog.at_level(logging.DEBUG, "httpx"):  # which LightRAG makes quieter
         verdict = Validator(service.catalog, TIMEOUT).check(llm(server, "redirect", "chat"))
         logging.getLogger("httpx").debug("sk-somebody-elses-0123456789")
     assert "redirects to" in verdict.message
