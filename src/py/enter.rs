@@ -8,6 +8,7 @@ use pyo3::types::{PyDict, PyTuple};
 
 use super::run::PyRun;
 use super::scope::{PyScope, current_scope, reset_value, set_value, value_of, variable};
+use super::text::Text;
 
 /// Puts a scope in force for a block; its end is the end of the scope.
 #[pyclass(name = "Entered", module = "ragmeter", subclass, frozen)]
@@ -76,7 +77,7 @@ impl PyRunBlock {
     #[pyo3(signature = (name = None, *, keep_calls = 0, listeners = None, quota = None, **labels))]
     fn new(
         py: Python<'_>,
-        name: Option<&str>,
+        name: Option<Text<'_>>,
         keep_calls: usize,
         listeners: Option<Vec<Bound<'_, PyAny>>>,
         quota: Option<Py<PyAny>>,
@@ -84,7 +85,7 @@ impl PyRunBlock {
     ) -> PyResult<PyClassInitializer<Self>> {
         let around = current_scope(py);
         let outer = around.as_ref().and_then(|around| around.get().scope.run.clone());
-        let run = PyRun::open(name, outer, keep_calls, listeners);
+        let run = PyRun::open(name.as_deref(), outer, keep_calls, listeners);
         let scope = Py::new(py, PyScope::inside(Some(run.0), around.as_ref(), quota, labels)?)?;
         Ok(PyClassInitializer::from(PyEntered::of(scope)).add_subclass(Self))
     }

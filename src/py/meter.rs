@@ -8,6 +8,7 @@ use pyo3::types::{PyBool, PyDict, PyInt};
 
 use super::rows::parse_id;
 use super::scope::{PyScope, current_scope, labels_from};
+use super::text::Text;
 use super::usage::PyUsage;
 use crate::call::{Dim, LabelsRef};
 use crate::health::HEALTH;
@@ -60,18 +61,18 @@ impl PyShare<'_> {
 pub(super) fn record(
     py: Python<'_>,
     usage: &PyUsage,
-    model: Option<&str>,
-    provider: Option<&str>,
-    operation: Option<&str>,
-    role: Option<&str>,
-    document: Option<&str>,
-    track_id: Option<&str>,
-    file_path: Option<&str>,
-    tenant: Option<&str>,
-    user: Option<&str>,
-    session: Option<&str>,
-    component: Option<&str>,
-    tool: Option<&str>,
+    model: Option<Text<'_>>,
+    provider: Option<Text<'_>>,
+    operation: Option<Text<'_>>,
+    role: Option<Text<'_>>,
+    document: Option<Text<'_>>,
+    track_id: Option<Text<'_>>,
+    file_path: Option<Text<'_>>,
+    tenant: Option<Text<'_>>,
+    user: Option<Text<'_>>,
+    session: Option<Text<'_>>,
+    component: Option<Text<'_>>,
+    tool: Option<Text<'_>>,
     attempt: u32,
     scope: Option<&PyScope>,
     shares: Option<Vec<PyShare<'_>>>,
@@ -79,20 +80,20 @@ pub(super) fn record(
 ) -> PyResult<()> {
     let mut own = LabelsRef::default();
     for (dim, label) in [
-        (Dim::Model, model),
-        (Dim::Provider, provider),
-        (Dim::Operation, operation),
-        (Dim::Role, role),
-        (Dim::Document, document),
-        (Dim::TrackId, track_id),
-        (Dim::FilePath, file_path),
-        (Dim::Tenant, tenant),
-        (Dim::User, user),
-        (Dim::Session, session),
-        (Dim::Component, component),
-        (Dim::Tool, tool),
+        (Dim::Model, &model),
+        (Dim::Provider, &provider),
+        (Dim::Operation, &operation),
+        (Dim::Role, &role),
+        (Dim::Document, &document),
+        (Dim::TrackId, &track_id),
+        (Dim::FilePath, &file_path),
+        (Dim::Tenant, &tenant),
+        (Dim::User, &user),
+        (Dim::Session, &session),
+        (Dim::Component, &component),
+        (Dim::Tool, &tool),
     ] {
-        own.set(dim, label);
+        own.set(dim, label.as_deref());
     }
     let id = id.map(parse_id).transpose()?;
     let shares = shares.unwrap_or_default();
@@ -139,15 +140,15 @@ pub(super) fn record_in(
 pub(super) fn record_cache_hit(
     py: Python<'_>,
     saved_tokens: u64,
-    role: Option<&str>,
-    operation: Option<&str>,
-    model: Option<&str>,
+    role: Option<Text<'_>>,
+    operation: Option<Text<'_>>,
+    model: Option<Text<'_>>,
     estimated: bool,
     scope: Option<&PyScope>,
 ) {
     let mut labels = LabelsRef::default();
-    for (dim, label) in [(Dim::Role, role), (Dim::Operation, operation), (Dim::Model, model)] {
-        labels.set(dim, label);
+    for (dim, label) in [(Dim::Role, &role), (Dim::Operation, &operation), (Dim::Model, &model)] {
+        labels.set(dim, label.as_deref());
     }
     in_scope(py, scope.map(|scope| &*scope.scope), |scope| {
         meter().save(scope, labels, &Savings::hit(saved_tokens, estimated));
@@ -165,7 +166,7 @@ pub(super) fn record_tokens(
     py: Python<'_>,
     input_tokens: Option<&Bound<'_, PyAny>>,
     output_tokens: Option<&Bound<'_, PyAny>>,
-    model: Option<&str>,
+    model: Option<Text<'_>>,
 ) {
     let scope = current_scope(py);
     let scope = scope.as_ref().map(|scope| &*scope.get().scope);
@@ -176,7 +177,7 @@ pub(super) fn record_tokens(
     }
     let usage = Usage::of_totals(input, output);
     let mut report = Report { labels: LabelsRef::default(), usage: &usage, attempt: 1, part: 0 };
-    report.labels.set(Dim::Model, model);
+    report.labels.set(Dim::Model, model.as_deref());
     meter().tell(scope, &mut report, None);
     SETTLING.settle(py);
 }

@@ -16,6 +16,7 @@ mod ragflow;
 mod rows;
 mod run;
 mod scope;
+mod text;
 mod tokens;
 mod usage;
 

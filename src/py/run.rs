@@ -8,6 +8,7 @@ use pyo3::types::{PyDict, PyTuple};
 
 use super::meter::report;
 use super::scope::{dim, labels_dict};
+use super::text::Text;
 use super::usage::PyUsage;
 use crate::call::{Call, Dim};
 use crate::id::{Id, now};
@@ -27,12 +28,12 @@ impl PyRun {
     #[new]
     #[pyo3(signature = (name = None, outer = None, keep_calls = 0, listeners = None))]
     fn new(
-        name: Option<&str>,
+        name: Option<Text<'_>>,
         outer: Option<&PyRun>,
         keep_calls: usize,
         listeners: Option<Vec<Bound<'_, PyAny>>>,
     ) -> Self {
-        Self::open(name, outer.map(|run| Arc::clone(&run.0)), keep_calls, listeners)
+        Self::open(name.as_deref(), outer.map(|run| Arc::clone(&run.0)), keep_calls, listeners)
     }
 
     /// Lets `resume` find this run by its id while it is in use, and returns the id.
@@ -44,10 +45,10 @@ impl PyRun {
     /// The run that was carried under `id`, else a new one of that id. Raises `ValueError` if `id` is no UUID.
     #[staticmethod]
     #[pyo3(signature = (id, name = None))]
-    fn resume(id: &str, name: Option<&str>) -> PyResult<Self> {
+    fn resume(id: &str, name: Option<Text<'_>>) -> PyResult<Self> {
         let id = Id::parse(id).ok_or_else(|| PyValueError::new_err(format!("a run's id is a UUID, not '{id}'")))?;
         let run = run::carried(id).unwrap_or_else(|| {
-            let run = Arc::new(Run::with_id(id, name, None, 0, now()));
+            let run = Arc::new(Run::with_id(id, name.as_deref(), None, 0, now()));
             run::carry(&run);
             run
         });

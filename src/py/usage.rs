@@ -7,6 +7,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{IntoPyDict, PyDict, PyType};
 
+use super::text::Text;
 use crate::door;
 use crate::name::Name;
 use crate::unit::Unit;
@@ -68,9 +69,9 @@ usage_methods! {
     #[pyo3(signature = (*, origin = "reported", provider = None, model = None, response_id = None, **counts))]
     fn new(
         origin: &str,
-        provider: Option<&str>,
-        model: Option<&str>,
-        response_id: Option<&str>,
+        provider: Option<Text<'_>>,
+        model: Option<Text<'_>>,
+        response_id: Option<Text<'_>>,
         counts: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Self> {
         let origin = Origin::from_name(origin).ok_or_else(|| {
@@ -87,7 +88,7 @@ usage_methods! {
                 known.set(unit, count);
             }
         }
-        let text = |text: Option<&str>| Name::from(text.unwrap_or_default());
+        let text = |text: Option<Text<'_>>| Name::from(text.as_deref().unwrap_or_default());
         Ok(Self(Usage::new(known, origin).with_about(About {
             provider: text(provider),
             model: text(model),

@@ -7,6 +7,7 @@ import pytest
 
 import ragmeter
 from ragmeter import Usage
+from ragmeter._native import record_cache_hit
 from ragmeter.witness import OpenCall
 
 
@@ -20,6 +21,17 @@ def test_every_label_lands_under_its_own_name():
     assert run.calls_list()[0].labels == {name: f"the {name}" for name in names}
     for name in names:
         assert list(run.by(name)) == [f"the {name}"]
+
+
+def test_half_a_character_in_a_name_loses_no_call():
+    half = "caf\udce9.txt"  # a name of a file that is no UTF-8
+    with ragmeter.run(half, tenant=half) as run:
+        ragmeter.record(Usage(input_tokens=1, output_tokens=2, model=half), file_path=half)
+        ragmeter.record_tokens(3, 4, half)
+        record_cache_hit(5, model=half)
+    assert (run.calls, run.usage.total_tokens) == (2, 10)
+    shown = "caf\N{REPLACEMENT CHARACTER}"
+    assert {(tenant[:4], model[:4]) for tenant, model in run.by("tenant", "model")} == {(shown, shown)}
 
 
 def test_the_strongest_label_wins():
