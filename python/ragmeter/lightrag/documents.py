@@ -34,6 +34,9 @@ _OVER = frozenset({"processed", "failed"})
 _PAUSE = 0.1
 """Seconds between two looks at documents that are waited for."""
 
+_MOST_KNOWN = 100_000
+"""Documents whose payer or failures are known. What another process works on is never heard of again here."""
+
 _CONTAINED = ("ainsert_custom_chunks", "arollback_failed_custom_chunk_patches")
 """Public methods that write the status of a document in their caller's own task, which goes on to other things."""
 
@@ -137,11 +140,15 @@ class Documents:
             scope = current_scope()
             if scope is not None and scope.run is not None:
                 self._payers.setdefault(document, Scope(scope.run, None, quota=scope.quota, **scope.labels))
+                if len(self._payers) > _MOST_KNOWN:
+                    self._done(next(iter(self._payers)))
         elif status in _IN_WORK and alone:
             self._put_in_force(document, row)
         elif status in _OVER:
             if status == "failed":
                 self._failures[document] = self._failures.get(document, 0) + 1
+                if len(self._failures) > _MOST_KNOWN:
+                    del self._failures[next(iter(self._failures))]
             else:
                 self._failures.pop(document, None)
             if document not in self._working:
