@@ -18,8 +18,8 @@ STAIRS = [
 """Rooms of the Rust core from the ground up; none uses one above it."""
 
 FLOORS = [
-    "meter", "quantity", "arrival", "witness", "context", "tokens", "prices", "ledger", "export", "observe", "quota",
-    "launch", "lightrag", "ragflow", "tenants", "api", "commands", "cli",
+    "meter", "bounded", "quantity", "arrival", "witness", "context", "tokens", "prices", "ledger", "export", "observe",
+    "quota", "launch", "lightrag", "ragflow", "tenants", "api", "commands", "cli",
 ]  # fmt: skip
 """The same of Python: rooms, and the pages that belong to several of them."""
 

@@ -12,11 +12,11 @@ from __future__ import annotations
 import functools
 import sys
 import threading
-from collections import OrderedDict
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ragmeter._native import record_cache_hit
+from ragmeter.bounded import Bounded
 from ragmeter.meter import keep
 from ragmeter.observe.estimate import estimate_chat
 from ragmeter.observe.patch import Patches
@@ -50,7 +50,7 @@ class _Paid(NamedTuple):
     model: str | None
 
 
-_paid: OrderedDict[_Key, _Paid] = OrderedDict()
+_paid: dict[_Key, _Paid] = Bounded(_MOST_REMEMBERED)
 
 
 _watch: list[Patches] = []
@@ -87,8 +87,6 @@ def remember(call: OpenCall, role: str) -> Callable[[], None] | None:
         tokens = sum(usage.total_tokens or 0 for usage in call.heard)
         with _lock:
             _paid[missed[-1]] = _Paid(tokens, role, call.heard[-1].model)
-            if len(_paid) > _MOST_REMEMBERED:
-                _paid.popitem(last=False)
 
     return done
 

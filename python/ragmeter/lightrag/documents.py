@@ -13,10 +13,12 @@ import functools
 import inspect
 import time
 import weakref
+from collections import OrderedDict
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from ragmeter._native import Scope, current_scope
+from ragmeter.bounded import Bounded
 from ragmeter.context import within
 from ragmeter.meter import guard
 
@@ -62,8 +64,8 @@ class Documents:
 
     def __init__(self) -> None:
         self.elsewhere: Callable[[str], Scope | None] = lambda _: None
-        self._payers: dict[str, Scope] = {}
-        self._failures: dict[str, int] = {}
+        self._payers: OrderedDict[str, Scope] = OrderedDict()
+        self._failures: dict[str, int] = Bounded(_MOST_KNOWN)
         self._working: set[str] = set()
         self._promises: list[tuple[Run, Callable[[], None]]] = []
 
@@ -147,8 +149,6 @@ class Documents:
         elif status in _OVER:
             if status == "failed":
                 self._failures[document] = self._failures.get(document, 0) + 1
-                if len(self._failures) > _MOST_KNOWN:
-                    del self._failures[next(iter(self._failures))]
             else:
                 self._failures.pop(document, None)
             if document not in self._working:

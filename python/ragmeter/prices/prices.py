@@ -7,6 +7,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ragmeter.bounded import Bounded
 from ragmeter.prices.tariff import Tariff
 from ragmeter.quantity import plain
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 __all__ = ["Prices"]
 
 _MILLION = Decimal(1_000_000)
+_MOST_FOUND = 10_000
+"""Models that somebody else was asked for."""
 _SUBSETS = {
     "input": ("cache_read", "cache_write_1h", "cache_write", "input_audio", "input_image"),
     "output": ("output_audio", "output_image", "reasoning"),
@@ -56,7 +59,7 @@ class Prices:
     ) -> None:
         self._table = {model: Tariff(model, prices) for model, prices in (table or {}).items()}
         self._fall_back = fall_back
-        self._found: dict[tuple[str | None, str], Tariff | None] = {}
+        self._found: dict[tuple[str | None, str], Tariff | None] = Bounded(_MOST_FOUND)
 
     @classmethod
     def read(cls, path: str) -> Prices:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ragmeter.bounded import Bounded
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -12,6 +14,7 @@ __all__ = ["Forecast"]
 _MOST_OUTPUT = ("max_completion_tokens", "max_output_tokens", "max_tokens", "num_predict")
 """How requests say how long the answer may be."""
 _WITHOUT_OUTPUT = ("embeddings", "rerank", "tts")
+_MOST_MODELS = 10_000
 _DECAY = 0.98
 """What the longest answer of a model counts for with each shorter one that follows."""
 
@@ -25,8 +28,8 @@ class Forecast:
 
     def __init__(self, output_tokens: int = 1024) -> None:
         self._first = output_tokens
-        self._outputs: dict[tuple[str | None, str | None], float] = {}
-        self._inputs: dict[tuple[str | None, str | None], float] = {}
+        self._outputs: dict[tuple[str | None, str | None], float] = Bounded(_MOST_MODELS)
+        self._inputs: dict[tuple[str | None, str | None], float] = Bounded(_MOST_MODELS)
 
     def of(
         self, operation: str | None, model: str | None, request: Mapping[str, Any] | None

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+from ragmeter.bounded import Bounded
 from ragmeter.ledger import current_ledger
 from ragmeter.lightrag.billing import bill_upload
 from ragmeter.lightrag.metering import documents_of
@@ -57,7 +58,7 @@ class _Uploads:
     def __init__(self, storage: Any, payers: Payers) -> None:
         self.payers = payers
         self._storage = storage
-        self._told: dict[str, int] = {}
+        self._told: dict[str, int] = Bounded(_REMEMBERED)
         self._late: _Rows = {}
         self._telling: asyncio.Task[None] | None = None
 
@@ -128,8 +129,6 @@ class _Uploads:
         if self._told.get(track_id, 0) == calls:
             return
         self._told[track_id] = calls
-        if len(self._told) > _REMEMBERED:
-            self._told.pop(next(iter(self._told)))
         log(f"upload {track_id}", found)
         bill_upload(track_id, found)
 
