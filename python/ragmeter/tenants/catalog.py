@@ -60,11 +60,14 @@ class Catalog:
         if not isinstance(entries, list):
             msg = "a catalog is {'factory_llm_infos': [{'name': …, 'llm': […]}]}"
             raise ValueError(msg)
-        entries = [entry for entry in entries if isinstance(entry, dict) and entry.get("name")]
-        for entry in entries:
-            self._models.delete(llm_factory=entry["name"])
-        self._models.put([model for entry in entries for model in _models(entry)])
-        self._factories.put([_factory(entry) for entry in entries])
+        entries = [entry for entry in entries if isinstance(entry, dict) and _is_name(entry.get("name"))]
+        # Read before the first is deleted: a file of another form changes nothing.
+        factories = [_factory(entry) for entry in entries]
+        models = [model for entry in entries for model in _models(entry)]
+        for factory in factories:
+            self._models.delete(llm_factory=factory["name"])
+        self._models.put(models)
+        self._factories.put(factories)
         self._known = self.known | {entry["name"] for entry in entries}
         return len(entries)
 
@@ -122,7 +125,14 @@ def _factory(entry: Mapping[str, Any]) -> dict[str, Any]:
 
 def _models(entry: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     seen = set()
-    for model in entry.get("llm") or []:
+    models = entry.get("llm") or []
+    if not isinstance(models, list):
+        msg = f"the models of the factory {entry['name']!r} are no list: {models!r:.100}"
+        raise ValueError(msg)  # noqa: TRY004 - a file has another form, no argument another type
+    for model in models:
+        if not isinstance(model, dict):
+            logger.warning("ragmeter: a model of the catalog's %r is left out, for it is none: %.100r", entry["name"], model)
+            continue
         name, kinds = model.get("llm_name"), model.get("model_type")
         for kind in kinds if isinstance(kinds, list) else [kinds]:
             try:
@@ -130,7 +140,7 @@ def _models(entry: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
             except ValueError as exc:
                 logger.warning("ragmeter: the catalog's model %r is left out: %s", name, exc)
                 continue
-            if not name or (name, found) in seen:
+            if not _is_name(name) or (name, found) in seen:
                 continue
             seen.add((name, found))
             yield {
@@ -142,6 +152,10 @@ def _models(entry: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
                 "is_tools": int(bool(model.get("is_tools"))),
                 "status": _is_on(model),
             }
+
+
+def _is_name(value: Any) -> bool:
+    return isinstance(value, str) and bool(value)
 
 
 def _is_on(entry: Mapping[str, Any]) -> int:

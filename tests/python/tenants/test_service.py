@@ -168,7 +168,7 @@ def test_a_catalog_of_every_form_is_loaded(service, tmp_path, caplog):
         {"name": "Mine", "rank": "1200", "tags": "LLM", "llm": [
             {"llm_name": "both", "model_type": ["chat", "image2text", "vision"], "max_tokens": 5},
             {"llm_name": "bare", "model_type": "asr"},
-            {"llm_name": "odd", "model_type": "telepathy"},
+            {"llm_name": "odd", "model_type": "telepathy"}, "no model", {"model_type": "chat"},
             {"llm_name": "off", "model_type": "chat", "status": "0"}]},
         {"name": "Empty", "status": "1", "url": {"default": "http://d", "intl": "http://i"}},
         {"name": "Youdao", "llm": []}, {"name": "Gone", "status": "0"}, {},
@@ -186,9 +186,15 @@ def test_a_catalog_of_every_form_is_loaded(service, tmp_path, caplog):
         ("bare", "speech2text", None), ("both", "chat", 5), ("both", "image2text", 5),
     ]  # fmt: skip
     assert "'odd' is left out" in caplog.text
-    path.write_text("[]")
-    with pytest.raises(ValueError, match="a catalog is"):
-        service.catalog.load(path)
+    assert "'Mine' is left out, for it is none: 'no model'" in caplog.text
+    for content, trouble in (
+        ([], "a catalog is"),
+        ({"factory_llm_infos": [{"name": "Mine"}, {"name": "Bad", "llm": "gpt"}]}, "models of the factory 'Bad' are no"),
+    ):
+        path.write_text(json.dumps(content))
+        with pytest.raises(ValueError, match=trouble):
+            service.catalog.load(path)
+    assert service.catalog.models("Mine") == models  # a file of another form has changed nothing
 
 
 def test_keys_are_encrypted_and_rotate(service, tamper):
