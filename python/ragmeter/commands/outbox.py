@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from ragmeter.commands.report import add_url, complain, open_ledger
+from ragmeter.commands.chosen import add_url, complain, open_ledger
 from ragmeter.commands.table import table
 from ragmeter.ledger import LedgerError
 from ragmeter.quantity import moment

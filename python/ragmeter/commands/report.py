@@ -4,48 +4,23 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import sys
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from ragmeter.commands.chosen import add_url, complain, open_ledger
 from ragmeter.commands.table import table
-from ragmeter.ledger import Ledger, LedgerError
+from ragmeter.ledger import LedgerError
 from ragmeter.quantity import moment
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
-__all__ = ["add_arguments", "add_url", "complain", "run"]
+__all__ = ["add_arguments", "run"]
 
 _BAR = 24
 _SUMMED = ("calls", "estimated_calls", "unknown_calls", "cache_hits", "saved_tokens")
-
-
-def add_url(parser: argparse.ArgumentParser) -> None:
-    """Add the option that names the ledger."""
-    parser.add_argument(
-        "--ledger", metavar="URL", default=os.environ.get("RAGMETER_LEDGER"), help="default: RAGMETER_LEDGER"
-    )
-
-
-def complain(exc: Exception) -> int:
-    """Say what is wrong, for people."""
-    print(f"ragmeter: {exc}", file=sys.stderr)
-    return 2
-
-
-def open_ledger(url: str | None) -> Ledger:
-    """Open a ledger for reading.
-
-    Raises:
-        ValueError: No URL, or a wrong one.
-    """
-    if not url:
-        msg = "which ledger? give --ledger URL or set RAGMETER_LEDGER"
-        raise ValueError(msg)
-    return Ledger(url)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

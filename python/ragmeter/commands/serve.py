@@ -6,7 +6,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
-from ragmeter.commands.report import add_url, complain
+from ragmeter.commands.chosen import add_url, complain
 from ragmeter.ledger import Ledger, LedgerError
 
 if TYPE_CHECKING:

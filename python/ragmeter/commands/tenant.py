@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ragmeter.commands import tenant_limit
-from ragmeter.commands.report import add_url, complain, open_ledger
+from ragmeter.commands.chosen import add_url, complain, open_ledger
 from ragmeter.commands.table import table
 from ragmeter.ledger import LedgerError
 from ragmeter.tenants.models import NotThereError

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ragmeter.commands.report import add_url, complain, open_ledger
+from ragmeter.commands.chosen import add_url, complain, open_ledger
 from ragmeter.commands.table import visible
 from ragmeter.ledger import LedgerError
 from ragmeter.quantity import moment
