@@ -75,6 +75,7 @@ pub(super) struct PyRunBlock;
 impl PyRunBlock {
     #[new]
     #[pyo3(signature = (name = None, *, keep_calls = 0, listeners = None, quota = None, **labels))]
+    #[allow(clippy::needless_pass_by_value)] // a Text is the caller's argument
     fn new(
         py: Python<'_>,
         name: Option<Text<'_>>,

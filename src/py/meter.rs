@@ -57,7 +57,7 @@ impl PyShare<'_> {
 #[pyo3(signature = (usage, *, model = None, provider = None, operation = None, role = None, document = None,
     track_id = None, file_path = None, tenant = None, user = None, session = None, component = None, tool = None,
     attempt = 1, scope = None, shares = None, id = None))]
-#[allow(clippy::too_many_arguments)] // one for each label
+#[allow(clippy::too_many_arguments, clippy::needless_pass_by_value)] // one for each label, each the caller's
 pub(super) fn record(
     py: Python<'_>,
     usage: &PyUsage,
@@ -137,6 +137,7 @@ pub(super) fn record_in(
 /// it was made. It is no call: it stands beside the counts. `scope` is as in `record`.
 #[pyfunction]
 #[pyo3(signature = (saved_tokens, *, role = None, operation = None, model = None, estimated = false, scope = None))]
+#[allow(clippy::needless_pass_by_value)] // a Text is the caller's argument
 pub(super) fn record_cache_hit(
     py: Python<'_>,
     saved_tokens: u64,
@@ -162,6 +163,7 @@ pub(super) fn record_cache_hit(
 /// bool, too large) is left out and counted in `health()` as dropped. Never raises for a value.
 #[pyfunction]
 #[pyo3(signature = (input_tokens = None, output_tokens = None, model = None))]
+#[allow(clippy::needless_pass_by_value)] // a Text is the caller's argument
 pub(super) fn record_tokens(
     py: Python<'_>,
     input_tokens: Option<&Bound<'_, PyAny>>,

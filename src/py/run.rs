@@ -27,6 +27,7 @@ impl PyRun {
     /// errors are counted in `health()` and go no further.
     #[new]
     #[pyo3(signature = (name = None, outer = None, keep_calls = 0, listeners = None))]
+    #[allow(clippy::needless_pass_by_value)] // a Text is the caller's argument
     fn new(
         name: Option<Text<'_>>,
         outer: Option<&PyRun>,
@@ -45,6 +46,7 @@ impl PyRun {
     /// The run that was carried under `id`, else a new one of that id. Raises `ValueError` if `id` is no UUID.
     #[staticmethod]
     #[pyo3(signature = (id, name = None))]
+    #[allow(clippy::needless_pass_by_value)]
     fn resume(id: &str, name: Option<Text<'_>>) -> PyResult<Self> {
         let id = Id::parse(id).ok_or_else(|| PyValueError::new_err(format!("a run's id is a UUID, not '{id}'")))?;
         let run = run::carried(id).unwrap_or_else(|| {

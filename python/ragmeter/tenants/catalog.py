@@ -128,10 +128,12 @@ def _models(entry: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     models = entry.get("llm") or []
     if not isinstance(models, list):
         msg = f"the models of the factory {entry['name']!r} are no list: {models!r:.100}"
-        raise ValueError(msg)  # noqa: TRY004 - a file has another form, no argument another type
+        raise ValueError(msg)
     for model in models:
         if not isinstance(model, dict):
-            logger.warning("ragmeter: a model of the catalog's %r is left out, for it is none: %.100r", entry["name"], model)
+            logger.warning(
+                "ragmeter: a model of the catalog's %r is left out, for it is none: %.100r", entry["name"], model
+            )
             continue
         name, kinds = model.get("llm_name"), model.get("model_type")
         for kind in kinds if isinstance(kinds, list) else [kinds]:

@@ -189,7 +189,7 @@ def test_a_catalog_of_every_form_is_loaded(service, tmp_path, caplog):
     assert "'Mine' is left out, for it is none: 'no model'" in caplog.text
     for content, trouble in (
         ([], "a catalog is"),
-        ({"factory_llm_infos": [{"name": "Mine"}, {"name": "Bad", "llm": "gpt"}]}, "models of the factory 'Bad' are no"),
+        ({"factory_llm_infos": [{"name": "Mine"}, {"name": "Bad", "llm": "gpt"}]}, "models of the factory 'Bad' are"),
     ):
         path.write_text(json.dumps(content))
         with pytest.raises(ValueError, match=trouble):
