@@ -2,10 +2,12 @@
 
 #![allow(clippy::indexing_slicing)] // batch positions stay below the size of a batch
 
+use std::hint::select_unpredictable;
+
 use super::cache::{self, Cache};
 use super::class::{self, END, LETTER, LOWER, MARK, OTHER, PLAIN, SPACE, UPPER};
 use super::key::{self, Key, Wide};
-use super::mask::{self, BLOCK};
+use super::mask::{self, BLOCK, Starts};
 use super::scan::{self, Grammar, Pattern};
 use super::vocab::{NONE, Vocab};
 
@@ -88,7 +90,7 @@ pub(super) fn count<P: Pattern>(
         };
     }
     while at < text.len() {
-        if P::GRAMMAR != Grammar::R50k && starts_with_ascii(&text[at..]) {
+        if P::GRAMMAR != Grammar::R50k && a_block_pays(&text[at..]) {
             flush!(BLOCK);
             let padded;
             let (block, len) = if let Some(block) = text[at..].first_chunk::<BLOCK>() {
@@ -97,11 +99,7 @@ pub(super) fn count<P: Pattern>(
                 padded = pad(&text[at..]);
                 (&padded, text.len() - at)
             };
-            let starts = if P::GRAMMAR == Grammar::O200k {
-                mask::starts::<true>(block, len)
-            } else {
-                mask::starts::<false>(block, len)
-            };
+            let starts = starts::<P>(block, len);
             let (mut bits, mut last, mut place) = (starts.bits, 0, cache.batch.len);
             while bits != 0 {
                 last = bits.trailing_zeros() as usize;
@@ -130,17 +128,19 @@ pub(super) fn count<P: Pattern>(
             let second = if first & (OTHER | SPACE) != 0 { character(text, at + width).0 } else { first };
             word = second & (UPPER | LOWER) != 0;
             if second == PLAIN {
-                let mut last = code;
+                let (joints, mut last) = (vocab.joints(), code);
                 at += width;
                 let class = loop {
                     let (class, code, width) = character(text, at);
                     if class != PLAIN {
                         break class;
                     }
-                    if !vocab.joints().joined(last, code, text[at - 1], text[at]) {
-                        push!(at);
-                        part = at;
-                    }
+                    // Nobody can foretell where cuts are: the place is noted in any case, and kept if it is one.
+                    let cut = !joints.joined(last, code, text[at - 1], text[at]);
+                    flush!(1);
+                    cache.batch.bounds[cache.batch.len + 1] = at;
+                    cache.batch.len += usize::from(cut);
+                    part = select_unpredictable(cut, at, part);
                     (at, last) = (at + width, code);
                 };
                 let ends = if P::GRAMMAR == Grammar::O200k {
@@ -180,7 +180,7 @@ fn character(text: &[u8], at: usize) -> (u8, u32, usize) {
             (
                 if width == 2 {
                     class::SMALL[code as usize & 0x7FF]
-                } else if (0x4E00..0xA000).contains(&code) {
+                } else if (0x4E00..0xA000).contains(&code) || (0xAC00..0xD7A4).contains(&code) {
                     PLAIN
                 } else {
                     class::of(code)
@@ -195,11 +195,16 @@ fn character(text: &[u8], at: usize) -> (u8, u32, usize) {
 
 /// Whether it pays to look at a whole block.
 #[inline]
-fn starts_with_ascii(text: &[u8]) -> bool {
-    match text.first_chunk::<8>() {
-        Some(start) => u64::from_le_bytes(*start) & 0x8080_8080_8080_8080 == 0,
+fn a_block_pays(text: &[u8]) -> bool {
+    match text.first_chunk() {
+        Some(start) => mask::pays(*start),
         None => text.is_ascii(),
     }
+}
+
+#[inline]
+fn starts<P: Pattern>(block: &[u8; BLOCK], len: usize) -> Starts {
+    if P::GRAMMAR == Grammar::O200k { mask::starts::<true>(block, len) } else { mask::starts::<false>(block, len) }
 }
 
 fn pad(text: &[u8]) -> [u8; BLOCK] {
@@ -277,7 +282,12 @@ fn look_up(vocab: &Vocab, text: &[u8], cache: &mut Cache) -> usize {
         missing += usize::from(count == 0);
     }
     if wider != 0 {
-        total += look_up_wide(vocab, text, cache, &mut wide[..wider]);
+        let (known, unknown) = look_up_wide(vocab, text, cache, &mut wide[..wider]);
+        total += known;
+        for &i in &wide[..unknown] {
+            misses[missing & (BATCH - 1)] = i;
+            missing += 1;
+        }
     }
     if missing != 0 {
         total += merge(vocab, text, cache, &misses[..missing]);
@@ -286,8 +296,9 @@ fn look_up(vocab: &Vocab, text: &[u8], cache: &mut Cache) -> usize {
     total
 }
 
-/// Counts pieces of more than 15 bytes.
-fn look_up_wide(vocab: &Vocab, text: &[u8], cache: &mut Cache, misses: &mut [u16]) -> usize {
+/// Counts pieces of more than 15 bytes; says how many tokens there are, and of how many pieces, which are put in front,
+/// nothing is known.
+fn look_up_wide(vocab: &Vocab, text: &[u8], cache: &mut Cache, misses: &mut [u16]) -> (usize, usize) {
     let (mut missing, mut total) = (0, 0);
     for &i in misses.iter() {
         let (start, end) = cache.batch.ends(i);
@@ -319,10 +330,7 @@ fn look_up_wide(vocab: &Vocab, text: &[u8], cache: &mut Cache, misses: &mut [u16
             missing += 1;
         }
     }
-    if missing != 0 {
-        total += merge(vocab, text, cache, &misses[..missing]);
-    }
-    total
+    (total, missing)
 }
 
 /// Counts pieces that are neither tokens nor remembered, and remembers them.

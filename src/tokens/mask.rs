@@ -32,6 +32,85 @@ impl Masks {
     }
 }
 
+/// The bytes of a block from `low` to `high`.
+#[inline]
+fn range(block: &[u8; BLOCK], low: u8, high: u8) -> u64 {
+    #[cfg(target_arch = "x86_64")]
+    return super::sse2::range(block, low, high);
+    #[cfg(not(target_arch = "x86_64"))]
+    portable::range(block, low, high)
+}
+
+/// Whether text with these bytes in front may have a whole block of pieces: what is not ASCII starts like a letter of
+/// [`add_letters`].
+#[inline]
+pub(super) fn pays(start: [u8; 8]) -> bool {
+    let word = u64::from_le_bytes(start);
+    let high = word & 0x8080_8080_8080_8080;
+    high == 0 || matches!((word >> (high.trailing_zeros() & 0x38)) as u8, 0xC3 | 0xD0 | 0xD1 | 0xD8 | 0xD9 | 0xE0)
+}
+
+/// What [`add_letters`] found that no ASCII character is.
+#[derive(Default)]
+struct Foreign {
+    /// Where the patterns see it otherwise.
+    odd: u64,
+    /// First bytes of marks that are symbols, and how many bytes each has.
+    symbols: u64,
+    width: u32,
+}
+
+/// Takes letters of the script of the first one that is not ASCII for what ASCII letters are: of Western Europe, Cyrillic,
+/// Arabic, Devanagari. Letters without case count as lower case. Marks belong to words if there is case, else they are
+/// symbols.
+#[inline]
+fn add_letters<const CASED: bool>(block: &[u8; BLOCK], masks: &mut Masks) -> Foreign {
+    let range = |low, high| range(block, low, high);
+    let is = |byte| range(byte, byte);
+    // Last bytes of upper case, of lower case, of letters without case, of marks.
+    let (mut upper, mut lower, mut plain, mut mark) = (0, 0, 0, 0);
+    let mut width = 2;
+    match block[masks.high.trailing_zeros() as usize & (BLOCK - 1)] {
+        0xC3 => {
+            let latin = is(0xC3) << 1;
+            upper = latin & range(0x80, 0x9E) & !is(0x97);
+            lower = latin & range(0x9F, 0xBF) & !is(0xB7);
+        }
+        0xD0 | 0xD1 => {
+            let (first, second, high) = (is(0xD0) << 1, is(0xD1) << 1, range(0xB0, 0xBF));
+            upper = first & !high;
+            lower = first & high | second & range(0x80, 0x9F);
+        }
+        0xD8 | 0xD9 => {
+            let second = is(0xD9) << 1;
+            plain = is(0xD8) << 1 & range(0xA0, 0xBF) | second & range(0x80, 0x8A);
+            mark = second & range(0x8B, 0x9F);
+        }
+        0xE0 => {
+            let start = is(0xE0) << 1;
+            let (first, second) = ((start & is(0xA4)) << 1, (start & is(0xA5)) << 1);
+            plain = first & (range(0x84, 0xB9) | is(0xBD)) | second & (is(0x90) | range(0x98, 0xA1));
+            mark = (first | second & range(0x80, 0xA3)) & !plain;
+            width = 3;
+        }
+        _ => return Foreign::default(),
+    }
+    let whole = |last: u64| last | last >> 1 | last >> (width - 1);
+    let (letters, marked) = (whole(upper | lower | plain), whole(mark));
+    masks.high &= !(letters | marked);
+    masks.letter |= letters;
+    masks.lower |= whole(lower | plain);
+    let first = mark >> (width - 1);
+    if !CASED {
+        return Foreign { odd: 0, symbols: first, width };
+    }
+    masks.letter |= marked;
+    masks.lower |= marked;
+    // A mark that does not follow a letter may be a symbol; upper case goes on with what has no case.
+    let odd = first & !(masks.letter << 1) | masks.letter & !masks.lower & whole(plain | mark) << 1;
+    Foreign { odd, ..Foreign::default() }
+}
+
 /// Where pieces start in a block that starts with one.
 pub(super) struct Starts {
     /// A bit for each start behind the first. The last of them, or bit 0 if there is none, starts a piece that goes on
@@ -44,11 +123,13 @@ pub(super) struct Starts {
 /// The starts in `block`, of which `len` bytes are text; `CASED` for `o200k_base`, else `cl100k_base`.
 #[inline]
 pub(super) fn starts<const CASED: bool>(block: &[u8; BLOCK], len: usize) -> Starts {
-    let masks = Masks::of(block);
+    let mut masks = Masks::of(block);
+    let foreign = if masks.high == 0 { Foreign::default() } else { add_letters::<CASED>(block, &mut masks) };
     let Masks { letter, lower, digit, space, newline, white, quote, high } = masks;
     let symbol = !(letter | digit | white | high);
-    let mut limit = len.min(high.trailing_zeros() as usize).min(BLOCK);
-    let stopped = limit < BLOCK;
+    let mut limit = len.min((high | foreign.odd).trailing_zeros() as usize).min(BLOCK);
+    // A character that the end of the block breaks is whole in the next one.
+    let stopped = limit + 2 < BLOCK;
 
     // Symbols take one space before them and all newlines behind them.
     let symbol_start = symbol & !(symbol << 1) & !(space << 1);
@@ -79,7 +160,8 @@ pub(super) fn starts<const CASED: bool>(block: &[u8; BLOCK], len: usize) -> Star
     }
 
     let letter_start = letter & !(letter << 1);
-    starts |= letter_start & !(inline << 1) & !(symbol_start << 1);
+    let behind_symbol_start = symbol_start << 1 | (symbol_start & foreign.symbols) << foreign.width;
+    starts |= letter_start & !(inline << 1) & !behind_symbol_start;
     if CASED {
         starts |= letter & !lower & lower << 1;
     }
@@ -220,11 +302,19 @@ mod portable {
         let [letter, lower, digit, space, newline, white, quote, high] = planes;
         Masks { letter, lower, digit, space, newline, white, quote, high }
     }
+
+    #[inline]
+    pub(super) fn range(block: &[u8; BLOCK], low: u8, high: u8) -> u64 {
+        block.iter().rev().fold(0, |mask, byte| mask << 1 | u64::from((low..=high).contains(byte)))
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{BLOCK, Masks, portable};
+    use proptest::prelude::*;
+
+    use super::super::scan::{Cl100k, O200k, Pattern};
+    use super::{BLOCK, Masks, portable, range, starts};
 
     #[test]
     fn every_byte_has_the_same_class_on_every_processor() {
@@ -233,7 +323,69 @@ mod tests {
                 let mut block = [b'a'; BLOCK];
                 block[at] = byte;
                 assert_eq!(Masks::of(&block), portable::masks(&block), "byte {byte} at {at}");
+                for low in [byte.saturating_sub(1), byte, 0x80] {
+                    for high in [byte, byte.saturating_add(1), 0xBF] {
+                        let mask = portable::range(&block, low, high);
+                        assert!(low > high || range(&block, low, high) == mask, "{byte} in {low}..={high}");
+                    }
+                }
             }
         }
+    }
+
+    fn text() -> impl Strategy<Value = String> {
+        let word = prop_oneof![
+            "[a-zA-Z]",
+            "[\u{a0}-ÿ]",
+            "[‐-‾]",
+            "[Ѐ-ҁ]",
+            "[ء-٫]",
+            "[ऀ-ॿ]",
+            "[ \n'.,/(0-9]",
+            "[عббЖaA'’ ]",
+            "'(s|ll|LL)"
+        ];
+        let same = prop_oneof!["[a-zA-Z\u{a0}-ÿ '.‘-”\n]", "[Ѐ-ҁa '.«»–\n]", "[ء-٫aA '.]", "[ऀ-ॿaA '।.]"];
+        prop_oneof![prop::collection::vec(word, 1..64), prop::collection::vec(same, 1..64)].prop_map(|all| all.concat())
+    }
+
+    /// Compares the starts in the first block with the scanner's.
+    fn check<const CASED: bool, P: Pattern>(text: &str) -> Result<(), TestCaseError> {
+        let bytes = text.as_bytes();
+        let mut block = [0; BLOCK];
+        for (to, from) in block.iter_mut().zip(bytes) {
+            *to = *from;
+        }
+        let found = starts::<CASED>(&block, bytes.len().min(BLOCK)).bits;
+        let (mut expected, mut at) = (0_u64, 0);
+        while at < bytes.len().min(BLOCK) {
+            expected |= 1 << at;
+            at = P::piece(&bytes, at);
+        }
+        let known = u64::MAX.checked_shr(found.leading_zeros()).unwrap_or(0) & !1;
+        prop_assert_eq!(found, expected & known, "{:?}", text);
+        Ok(())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(20_000))]
+        #[test]
+        fn pieces_start_where_the_scanner_has_them(text in text()) {
+            check::<true, O200k>(&text)?;
+            check::<false, Cl100k>(&text)?;
+        }
+    }
+
+    #[test]
+    fn every_letter_is_one_to_the_scanner_too() -> Result<(), TestCaseError> {
+        for code in (0x80..0x3000).filter_map(char::from_u32) {
+            for text in
+                [format!("a{code}b A{code}B"), format!("é{code}д {code}я{code} ж"), format!("ا{code} क{code}A{code}b")]
+            {
+                check::<true, O200k>(&text)?;
+                check::<false, Cl100k>(&text)?;
+            }
+        }
+        Ok(())
     }
 }

@@ -55,6 +55,26 @@ fn add(masks: &mut Masks, chunk: &[u8; 16], shift: u32) {
     masks.high |= mask(v);
 }
 
+/// The bytes of a block from `low` to `high`.
+#[inline]
+pub(super) fn range(block: &[u8; BLOCK], low: u8, high: u8) -> u64 {
+    // SAFETY: as above.
+    unsafe { find_range(block, low, high) }
+}
+
+#[inline]
+#[target_feature(enable = "sse2")]
+fn find_range(block: &[u8; BLOCK], low: u8, high: u8) -> u64 {
+    let (chunks, _) = block.as_chunks::<16>();
+    chunks.iter().enumerate().fold(0, |mask, (i, chunk)| {
+        let all = u128::from_le_bytes(*chunk);
+        let v = _mm_set_epi64x((all >> 64) as i64, all as i64);
+        let lifted = _mm_add_epi8(v, _mm_set1_epi8(0x7F_u8.wrapping_sub(high) as i8));
+        let found = _mm_cmpgt_epi8(lifted, _mm_set1_epi8(0x7E_u8.wrapping_sub(high.wrapping_sub(low)) as i8));
+        mask | u64::from(_mm_movemask_epi8(found) as u16) << (i * 16)
+    })
+}
+
 /// Has the start of something fetched from memory before it is needed.
 #[inline]
 pub(super) fn prefetch<T>(place: &T) {
