@@ -4,7 +4,7 @@
 
 use super::class;
 use super::long;
-use super::merging::{ID, Merging, Question};
+use super::merging::{Begun, ID, Merging, Question};
 use super::vocab::{NONE, Vocab};
 
 /// Room for the symbols of a part, and for one at each end that merges with nothing.
@@ -48,7 +48,8 @@ impl Lane {
 
     #[inline]
     fn clear(&mut self, symbols: usize) {
-        self.rows = symbols.saturating_sub(1) / ROW + 1;
+        // Most parts have one row or two: always two need no guess.
+        self.rows = (symbols.saturating_sub(1) / ROW + 1).max(2);
         let (rows, _) = self.ranks.as_chunks_mut::<ROW>();
         for row in rows.iter_mut().take(self.rows) {
             *row = [f32::from_bits(NEVER); ROW];
@@ -100,16 +101,17 @@ impl Lane {
         symbols
     }
 
-    /// Merges the two symbols with the lowest rank, of equal ranks the left ones; asks for the ranks of the new symbol.
+    /// Merges the two symbols with the lowest rank, of equal ranks the left ones, if any merge; asks for the ranks of the
+    /// new symbol.
     #[inline]
-    fn merge(&mut self, merging: &Merging) -> Option<Step> {
+    fn merge(&mut self, merging: &Merging, step: &mut Step) -> bool {
         let (rows, _) = self.ranks.as_chunks::<ROW>();
-        let mut best = smallest(&rows[0]);
-        for row in rows.iter().take(self.rows).skip(1) {
+        let mut best = smallest(&rows[0]).min(smallest(&rows[1]));
+        for row in rows.iter().take(self.rows).skip(2) {
             best = best.min(smallest(row));
         }
         if best >= NEVER {
-            return None;
+            return false;
         }
         let (at, id) = (best as usize & (PLACES - 1), best >> PLACE_BITS);
         let behind = self.live & (u64::MAX - 1) << at;
@@ -120,18 +122,20 @@ impl Lane {
         self.count = self.count.wrapping_sub(1);
         self.ids[at] = id;
         self.ranks[gone] = f32::from_bits(NEVER);
-        let (right, left) = (merging.ask(id, self.ids[next]), merging.ask(self.ids[before], id));
+        let (right, left) = (merging.begin(id, self.ids[next]), merging.begin(self.ids[before], id));
         right.expect(merging);
         left.expect(merging);
-        Some(Step { at: at as u8, before: before as u8, right, left })
+        // Written where it is read: a copy would wait for itself.
+        (step.at, step.before, step.right, step.left) = (at as u8, before as u8, right, left);
+        true
     }
 
     /// Takes in the ranks of the new symbol.
     #[inline]
-    fn settle(&mut self, merging: &Merging, step: &Step) {
+    fn settle(&mut self, merging: &Merging, step: &Step, (right, left): (Question, Question)) {
         let (at, before) = (usize::from(step.at), usize::from(step.before));
-        self.ranks[at & (PLACES - 1)] = to_rank(step.right.answer(merging), at);
-        self.ranks[before & (PLACES - 1)] = to_rank(step.left.answer(merging), before);
+        self.ranks[at & (PLACES - 1)] = to_rank(right.answer(merging), at);
+        self.ranks[before & (PLACES - 1)] = to_rank(left.answer(merging), before);
     }
 
     fn ids(&self) -> impl Iterator<Item = u32> {
@@ -144,8 +148,19 @@ impl Lane {
 struct Step {
     at: u8,
     before: u8,
-    right: Question,
-    left: Question,
+    right: Begun,
+    left: Begun,
+}
+
+impl Step {
+    /// Has the answers fetched.
+    #[inline]
+    fn ask(&self, merging: &Merging) -> (Question, Question) {
+        let (right, left) = (self.right.place(merging), self.left.place(merging));
+        right.expect(merging);
+        left.expect(merging);
+        (right, left)
+    }
 }
 
 /// The smallest of some ranks.
@@ -179,6 +194,7 @@ pub(super) struct Merger {
     len: usize,
     lanes: Box<[Lane]>,
     steps: [Step; LANES],
+    questions: [(Question, Question); LANES],
 }
 
 impl Merger {
@@ -188,6 +204,7 @@ impl Merger {
             len: 0,
             lanes: vec![Lane::EMPTY; LANES].into_boxed_slice(),
             steps: [Step::default(); LANES],
+            questions: [<(Question, Question)>::default(); LANES],
         }
     }
 
@@ -254,8 +271,7 @@ impl Merger {
             while at < len {
                 let number = usize::from(active[at]) & (LANES - 1);
                 let lane = &mut self.lanes[number];
-                if let Some(step) = lane.merge(merging) {
-                    self.steps[at] = step;
+                if lane.merge(merging, &mut self.steps[at & (LANES - 1)]) {
                     at += 1;
                     continue;
                 }
@@ -268,8 +284,11 @@ impl Merger {
                     active.swap(at, len);
                 }
             }
-            for (number, step) in active.iter().zip(&self.steps).take(len) {
-                self.lanes[usize::from(*number) & (LANES - 1)].settle(merging, step);
+            for (questions, step) in self.questions.iter_mut().zip(&self.steps).take(len) {
+                *questions = step.ask(merging);
+            }
+            for ((number, step), questions) in active.iter().zip(&self.steps).zip(&self.questions).take(len) {
+                self.lanes[usize::from(*number) & (LANES - 1)].settle(merging, step, *questions);
             }
         }
     }
@@ -288,8 +307,9 @@ pub(super) fn encode(vocab: &Vocab, piece: &[u8], ids: &mut Vec<u32>) {
         } else {
             let mut lane = Lane::EMPTY;
             lane.start(vocab, part, whole);
-            while let Some(step) = lane.merge(merging) {
-                lane.settle(merging, &step);
+            let mut step = Step::default();
+            while lane.merge(merging, &mut step) {
+                lane.settle(merging, &step, step.ask(merging));
             }
             ids.extend(lane.ids());
         }

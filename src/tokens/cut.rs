@@ -66,7 +66,7 @@ impl Joints {
     /// Whether a piece must not be cut between two characters, of which one is not ASCII.
     #[inline]
     pub(super) fn joined(&self, left: u32, right: u32, left_byte: u8, right_byte: u8) -> bool {
-        self.pair(left, right) || self.broken(left_byte, right_byte)
+        self.pair(left, right) | self.broken(left_byte, right_byte)
     }
 
     /// Whether every token inside the piece has whole characters only or lies in one.

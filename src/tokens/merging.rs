@@ -83,8 +83,14 @@ impl Merging {
     /// The same in two steps, so that other questions can be asked while the answer comes from memory.
     #[inline]
     pub(super) fn ask(&self, left: u32, right: u32) -> Question {
+        self.begin(left, right).place(self)
+    }
+
+    /// The same in three steps: where the answer is comes from memory too.
+    #[inline]
+    pub(super) fn begin(&self, left: u32, right: u32) -> Begun {
         let key = key(left, right);
-        Question { key, place: self.merges.place_of(key) }
+        Begun { key, hash: self.merges.hash(key) }
     }
 
     /// Which lengths tokens have that start with the first three of these bytes: a bit each, the last for 63 and more.
@@ -96,6 +102,26 @@ impl Merging {
     /// Lengths of 63 bytes and more, longest first.
     pub(super) fn great_lengths(&self) -> &[usize] {
         &self.great_lengths
+    }
+}
+
+/// Where is said what two tokens merge into?
+#[derive(Clone, Copy, Default)]
+pub(super) struct Begun {
+    key: u64,
+    hash: u64,
+}
+
+impl Begun {
+    /// Has what knows the place fetched.
+    #[inline]
+    pub(super) fn expect(self, merging: &Merging) {
+        fetch(&merging.merges.groups[merging.merges.group(self.hash)]);
+    }
+
+    #[inline]
+    pub(super) fn place(self, merging: &Merging) -> Question {
+        Question { key: self.key, place: merging.merges.place_of(self.hash) }
     }
 }
 
@@ -237,8 +263,7 @@ impl Merges {
 
     /// Where a pair stands if it merges.
     #[inline]
-    fn place_of(&self, key: u64) -> usize {
-        let hash = self.hash(key);
+    fn place_of(&self, hash: u64) -> usize {
         let group = self.groups[self.group(hash)];
         // Pairs that were not seen need not fetch a place: the first is always at hand.
         select_unpredictable(group & bit(hash) != 0, self.slot(hash, group & 0xFF), 0)
