@@ -18,6 +18,7 @@ mod run;
 mod scope;
 mod text;
 mod tokens;
+mod units;
 mod usage;
 
 /// Native half of ragmeter. Import the names from `ragmeter`, not from here.

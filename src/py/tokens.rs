@@ -10,6 +10,7 @@ use pyo3::exceptions::{PyKeyError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PySet, PyString, PyTuple};
 
+use super::units::units;
 use crate::tokens::{self, Counter, Encoding, EncodingName};
 
 /// Texts from this size on are counted without the GIL; releasing it costs as much as counting a line.
@@ -57,6 +58,29 @@ fn utf16(text: &Bound<'_, PyString>) -> PyResult<Vec<u16>> {
     let units = text.call_method1("encode", ("utf-16-le", "surrogatepass"))?;
     let (units, _) = units.cast::<PyBytes>()?.as_bytes().as_chunks::<2>();
     Ok(units.iter().map(|unit| u16::from_le_bytes(*unit)).collect())
+}
+
+/// Number of tokens of a text, counted without the GIL if that pays.
+pub(super) fn count(encoding: &Encoding, string: &Bound<'_, PyString>) -> PyResult<usize> {
+    match units(string) {
+        Some(text) if text.size() < DETACH => Ok(encoding.count_text(text)),
+        Some(text) => Ok(string.py().detach(|| encoding.count_text(text))),
+        None => on(string, |text| encoding.count(text)),
+    }
+}
+
+/// Numbers of tokens of many texts, counted in parallel without the GIL.
+fn count_all(
+    py: Python<'_>,
+    encoding: &Encoding,
+    strings: &[Bound<'_, PyString>],
+    threads: Option<usize>,
+) -> PyResult<Vec<usize>> {
+    let threads = self::threads(threads);
+    match strings.iter().map(units).collect::<Option<Vec<_>>>() {
+        Some(texts) => Ok(py.detach(|| encoding.count_texts(&texts, threads))),
+        None => on_all(py, strings, |texts| encoding.count_batch(texts, threads)),
+    }
 }
 
 /// Runs `work` on the texts without the GIL.
@@ -206,7 +230,7 @@ impl PyEncoding {
 
     /// Number of tokens of a text; special tokens in it are text.
     fn count(&self, text: &Bound<'_, PyString>) -> PyResult<usize> {
-        on(text, |text| self.0.count(text))
+        count(&self.0, text)
     }
 
     /// Number of tokens of a text if it is at most `limit`, else `None`, without reading further than needed.
@@ -226,7 +250,7 @@ impl PyEncoding {
         texts: Vec<Bound<'_, PyString>>,
         threads: Option<usize>,
     ) -> PyResult<Vec<usize>> {
-        on_all(py, &texts, |texts| self.0.count_batch(texts, self::threads(threads)))
+        count_all(py, &self.0, &texts, threads)
     }
 
     /// The beginning of a text that its first `max_tokens` tokens make, without reading further than needed.
@@ -479,7 +503,7 @@ pub(super) fn count_tokens(
     encoding: Option<&Bound<'_, PyAny>>,
 ) -> PyResult<usize> {
     let encoding = chosen(model, encoding)?;
-    on(text, |text| encoding.count(text))
+    count(&encoding, text)
 }
 
 /// Numbers of tokens of many texts, counted in parallel without the GIL; `threads` is by default one a processor.
@@ -493,7 +517,7 @@ pub(super) fn count_tokens_batch(
     threads: Option<usize>,
 ) -> PyResult<Vec<usize>> {
     let encoding = chosen(model, encoding)?;
-    on_all(py, &texts, |texts| encoding.count_batch(texts, self::threads(threads)))
+    count_all(py, &encoding, &texts, threads)
 }
 
 /// Number of tokens of a text if it is at most `limit`, else `None`, without reading further than needed.

@@ -2,6 +2,7 @@
 
 #![allow(clippy::indexing_slicing)] // indices are masked with the size of the table
 
+use std::cell::Cell;
 use std::sync::{Mutex, PoisonError, TryLockError};
 
 use super::bpe::Merger;
@@ -50,6 +51,8 @@ pub(super) struct Cache {
     /// Pieces on their way to be counted; here so that a call need not clear it.
     pub(super) batch: Batch,
     pub(super) lists: Option<Box<Lists>>,
+    /// Where a text is written as UTF-8.
+    pub(super) text: Vec<u8>,
     /// Chooses which key gives way to a new one.
     turn: u64,
 }
@@ -64,6 +67,7 @@ impl Cache {
             merger: Merger::new(),
             batch: Batch::new(),
             lists: None,
+            text: Vec::new(),
             turn: 0,
         }
     }
@@ -160,15 +164,32 @@ impl Cache {
 /// The caches of an encoding. A thread holds one while it counts; with more threads than places, or in a child that was
 /// forked while a place was held, it works with one of its own.
 #[derive(Default)]
-pub(super) struct Caches([Mutex<Option<Box<Cache>>>; 16]);
+pub(super) struct Caches([Place; PLACES]);
+
+const PLACES: usize = 16;
+
+/// On a cache line of its own, so that threads do not take each other's away.
+#[derive(Default)]
+#[repr(align(64))]
+struct Place(Mutex<Option<Box<Cache>>>);
+
+thread_local! {
+    /// The place that was free the last time: threads that count at the same time come to have one each.
+    static FREE: Cell<usize> = const { Cell::new(0) };
+}
 
 impl Caches {
     /// Runs `work` with a cache that nobody else has.
     #[inline]
     pub(super) fn with<T>(&self, work: impl FnOnce(&mut Cache) -> T) -> T {
-        for place in &self.0 {
+        let first = FREE.get();
+        for at in first..first + PLACES {
+            let place = &self.0[at % PLACES].0;
             match place.try_lock() {
-                Ok(mut held) => return work(held.get_or_insert_with(|| Box::new(Cache::new()))),
+                Ok(mut held) => {
+                    FREE.set(at % PLACES);
+                    return work(held.get_or_insert_with(|| Box::new(Cache::new())));
+                }
                 Err(TryLockError::Poisoned(poisoned)) => {
                     place.clear_poison();
                     return work(PoisonError::into_inner(poisoned).insert(Box::new(Cache::new())));

@@ -7,10 +7,11 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::bpe;
-use super::cache::Caches;
+use super::cache::{Cache, Caches};
 use super::count::{self, Batch};
 use super::scan::{Cl100k, Grammar, Growing, O200k, Pattern, R50k};
 use super::special::Specials;
+use super::text::Text;
 use super::vocab::{NONE, Vocab};
 
 /// A tokenizer of OpenAI. Counts and encodes exactly as tiktoken does.
@@ -51,6 +52,8 @@ impl std::error::Error for BadVocabulary {}
 
 /// A thread costs as much as counting some of these.
 const WORTH_A_THREAD: usize = 1 << 16;
+/// A cache does not keep more room than this for texts that are written as UTF-8.
+const KEPT: usize = 1 << 16;
 
 macro_rules! by_grammar {
     ($self:ident, $pattern:ident => $body:expr) => {
@@ -113,14 +116,47 @@ impl Encoding {
         self.count_with(text, |_, _| false)
     }
 
+    /// Number of tokens of a text as CPython keeps it.
+    pub fn count_text(&self, text: Text<'_>) -> usize {
+        self.caches.with(|cache| self.count_in(text, cache))
+    }
+
+    fn count_in(&self, text: Text<'_>, cache: &mut Cache) -> usize {
+        let mut room = std::mem::take(&mut cache.text);
+        let bytes = text.utf8(&mut room);
+        let total = by_grammar!(self, P => count::count::<P>(&self.vocab, bytes, cache, |_, _| false));
+        if room.len() <= KEPT {
+            cache.text = room;
+        }
+        total
+    }
+
     /// Numbers of tokens of many texts, counted by at most `threads` threads.
     pub fn count_batch<T: AsRef<str> + Sync>(&self, texts: &[T], threads: usize) -> Vec<usize> {
-        map_batch(texts, threads, |text| self.count(text))
+        self.count_texts(&texts.iter().map(|text| Text::Utf8(text.as_ref())).collect::<Vec<_>>(), threads)
+    }
+
+    /// The same for texts as CPython keeps them.
+    pub fn count_texts(&self, texts: &[Text<'_>], threads: usize) -> Vec<usize> {
+        let size = texts.iter().map(|text| text.size()).sum();
+        share_out(texts, size, threads, |jobs| {
+            // One cache for all that a thread counts.
+            self.caches.with(|cache| {
+                for (text, total) in jobs {
+                    *total = self.count_in(*text, cache);
+                }
+            });
+        })
     }
 
     /// The tokens of many texts, found by at most `threads` threads.
     pub fn encode_batch<T: AsRef<str> + Sync>(&self, texts: &[T], threads: usize) -> Vec<Vec<u32>> {
-        map_batch(texts, threads, |text| self.encode(text))
+        let size = texts.iter().map(|text| text.as_ref().len()).sum();
+        share_out(texts, size, threads, |jobs| {
+            for (text, ids) in jobs {
+                *ids = self.encode(text.as_ref());
+            }
+        })
     }
 
     fn count_with(&self, text: &str, stop: impl FnMut(&Batch, usize) -> bool) -> usize {
@@ -272,25 +308,20 @@ impl Encoding {
     }
 }
 
-/// Does `work` on all texts; threads take the next few as they get free, as texts differ in length.
-fn map_batch<T: AsRef<str> + Sync, R: Send + Default + Clone>(
+/// Has threads `work` on texts of so many bytes; they take the next few as they get free, as texts differ in length.
+fn share_out<T: Sync, R: Send + Default + Clone>(
     texts: &[T],
+    size: usize,
     threads: usize,
-    work: impl Fn(&str) -> R + Sync,
+    work: impl Fn(&mut dyn Iterator<Item = (&T, &mut R)>) + Sync,
 ) -> Vec<R> {
-    let bytes: usize = texts.iter().map(|text| text.as_ref().len()).sum();
-    let threads = threads.min(bytes / WORTH_A_THREAD + 1).min(texts.len().max(1));
+    let threads = threads.min(size / WORTH_A_THREAD + 1).min(texts.len().max(1));
     let mut results = vec![R::default(); texts.len()];
     let share = (texts.len() / (threads * 16)).max(1);
     let jobs = Mutex::new(texts.chunks(share).zip(results.chunks_mut(share)));
     let run = || {
-        loop {
-            let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).next();
-            let Some((texts, results)) = job else { return };
-            for (text, result) in texts.iter().zip(results) {
-                *result = work(text.as_ref());
-            }
-        }
+        let next = || jobs.lock().unwrap_or_else(PoisonError::into_inner).next();
+        work(&mut std::iter::from_fn(next).flat_map(|(texts, results)| texts.iter().zip(results)));
     };
     std::thread::scope(|scope| {
         for _ in 1..threads {

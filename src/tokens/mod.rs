@@ -28,9 +28,11 @@ mod scan;
 mod special;
 #[cfg(target_arch = "x86_64")]
 mod sse2;
+mod text;
 mod vocab;
 
 pub use counter::Counter;
 pub use encoding::{BadVocabulary, Encoding, UnknownToken, whole};
 pub use models::{ModelEncoding, encoding_for, known_encoding};
 pub use registry::EncodingName;
+pub use text::Text;

@@ -5,7 +5,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyInt, PyString};
 
 use super::quiet;
-use crate::py::tokens::{on, utf8};
+use crate::py::tokens::{count, on, utf8};
 use crate::tokens::{Encoding, EncodingName};
 
 fn encoding() -> &'static Encoding {
@@ -17,7 +17,7 @@ fn encoding() -> &'static Encoding {
 #[pyo3(signature = (string))]
 pub(crate) fn num_tokens_from_string(string: &Bound<'_, PyAny>) -> PyResult<usize> {
     let Ok(string) = string.cast::<PyString>() else { return Ok(0) };
-    let counted = on(string, |text| encoding().count(text));
+    let counted = count(encoding(), string);
     Ok(quiet(string.py(), counted)?.unwrap_or(0))
 }
 
