@@ -38,23 +38,24 @@ type Access<'a> = &'a mut dyn FnMut(&mut dyn FnMut(&mut UsageStream));
 ///     The usage, or `None` if the answer says nothing of it.
 #[pyfunction]
 #[pyo3(signature = (answer, *, provider = None, api = None, stream = None, headers = None))]
-pub(super) fn extract_usage(
-    answer: &Bound<'_, PyAny>,
+pub(super) fn extract_usage<'py>(
+    answer: &Bound<'py, PyAny>,
     provider: Option<&str>,
     api: Option<&str>,
     stream: Option<bool>,
-    headers: Option<&Bound<'_, PyAny>>,
-) -> Option<PyUsage> {
+    headers: Option<&Bound<'py, PyAny>>,
+) -> PyResult<Option<Bound<'py, PyUsage>>> {
     let hints = Hints { provider, api, stream };
-    let mut usage = None;
+    let mut made = None;
     guarded(|| {
-        usage = match headers.filter(|headers| !headers.is_none()) {
+        let usage = match headers.filter(|headers| !headers.is_none()) {
             None => read(answer, &hints),
             Some(headers) => read_with_headers(answer, &hints, headers),
-        }
+        };
+        note_health(usage.as_ref());
+        made = usage.map(|usage| Bound::new(answer.py(), PyUsage(usage)));
     });
-    note_health(usage.as_ref());
-    usage.map(PyUsage)
+    made.transpose()
 }
 
 /// Keeps a panic away from the host. There is none that we know of.
@@ -121,10 +122,10 @@ fn feed_nested(chunk: &Bound<'_, PyAny>, keep_text: bool, with: Access<'_>, dept
         with(&mut |stream| stream.feed(text.as_bytes()));
     } else if let Ok(list) = chunk.cast::<PyList>() {
         list.iter().for_each(|item| feed_nested(&item, keep_text, with, depth + 1));
-    } else if let Ok(list) = chunk.cast::<PyTuple>() {
-        list.iter().for_each(|item| feed_nested(&item, keep_text, with, depth + 1));
     } else if payload::is_object(chunk) {
         feed_object(chunk, keep_text, with);
+    } else if let Ok(list) = chunk.cast::<PyTuple>() {
+        list.iter().for_each(|item| feed_nested(&item, keep_text, with, depth + 1));
     } else if chunk.is_instance_of::<PyByteArray>() || chunk.is_instance_of::<PyMemoryView>() {
         // A copy: what the object shows may change while it is read, and the limited API has no buffers before 3.11.
         if let Ok(Ok(bytes)) = chunk.py().get_type::<PyBytes>().call1((chunk,)).map(Bound::cast_into::<PyBytes>) {

@@ -1,8 +1,10 @@
 //! The counter window: translates between Python and the nouns of this crate, owns no rules. One file per noun.
 
+mod classes;
 mod delivery;
 mod enter;
 mod extract;
+mod items;
 mod ledger;
 mod listening;
 mod meter;

@@ -4,8 +4,9 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyByteArray, PyBytes, PyDict, PyFloat, PyInt, PyList, PyMemoryView, PyString, PyTuple};
 
-use super::model;
-use super::names::Names;
+use super::items::{Items, Said};
+use super::model::{self, Model};
+use super::names::{Column, Lookup, Names};
 use crate::provider::json::{Fed, Scanner};
 use crate::provider::{Collector, Facts, Means, Note, Number, Place};
 
@@ -33,66 +34,89 @@ struct Teller<'a, 'py> {
     facts: &'a mut Facts,
     text: &'a mut Collector,
     names: &'static Names,
-    /// Members to look into when the dict they stand in is done.
-    later: Vec<(Means, Bound<'py, PyAny>)>,
+    /// Members to look into when the dict they stand in is done, beyond the first few.
+    later: Vec<(&'static Means, Bound<'py, PyAny>)>,
     choices: Option<(Bound<'py, PyAny>, usize)>,
     /// How many objects may still be looked into; something that makes up its members has no end.
     budget: u32,
 }
 
+/// How many members of an object are usually looked into.
+const FEW: usize = 3;
+
 impl<'py> Teller<'_, 'py> {
     fn object(&mut self, object: &Bound<'py, PyAny>, place: Place, depth: usize) {
-        if depth > MOST_DEPTH || self.budget == 0 {
+        if !self.enter(place, depth) {
             return;
         }
-        self.budget -= 1;
-        self.facts.enter(place);
         if let Ok(dict) = object.cast::<PyDict>() {
-            self.members::<false>(dict, place, depth);
+            self.members(dict, None, place, depth);
+        } else if let Some(model) = Model::of(object, place) {
+            self.model(model, object, place, depth);
         } else {
             self.attributes(object, place, depth);
         }
         self.facts.leave(place);
     }
 
+    /// An object of `place` begins, unless there were too many.
+    #[inline]
+    fn enter(&mut self, place: Place, depth: usize) -> bool {
+        if depth > MOST_DEPTH || self.budget == 0 {
+            return false;
+        }
+        self.budget -= 1;
+        self.facts.enter(place);
+        true
+    }
+
     /// Hears plain values at once and looks into the others when the dict is done: that may run Python code, which may
     /// change the dict.
-    #[inline]
-    fn members<const ATTRIBUTES: bool>(&mut self, dict: &Bound<'py, PyDict>, place: Place, depth: usize) {
-        if dict.is_empty() {
-            return;
+    fn members(
+        &mut self,
+        dict: &Bound<'py, PyDict>,
+        attributes: Option<&'static [Column]>,
+        place: Place,
+        depth: usize,
+    ) {
+        let (mut few, first) = ([const { None }; FEW], self.later.len());
+        for (means, said) in Items::new(dict, Lookup::new(self.names, place, attributes)) {
+            match (said, means.count) {
+                (Said::Null, _) => self.null(*means),
+                (Said::Number(number), Some(slot)) => self.facts.count(slot, number),
+                (Said::Number(_), None) => {}
+                (Said::Object(value), _) if self.plain(*means, &value, depth) => {}
+                (Said::Object(value), _) if means.items == Some(Place::Choice) => self.choices = Some((value, depth)),
+                (Said::Object(value), _) => match few.iter_mut().find(|free| free.is_none()) {
+                    Some(free) => *free = Some((means, value)),
+                    None => self.later.push((means, value)),
+                },
+            }
         }
-        let first = self.later.len();
-        for (name, value) in dict {
-            let Ok(name) = name.cast::<PyString>() else { continue };
-            let means = if ATTRIBUTES { self.names.attribute(name, place) } else { self.names.means(name, place) };
-            let Some(means) = means else { continue };
-            if self.plain(*means, &value, depth) {
-                continue;
-            }
-            if means.items == Some(Place::Choice) {
-                self.choices = Some((value, depth));
-            } else {
-                self.later.push((*means, value));
-            }
+        for (means, value) in few.iter().map_while(Option::as_ref) {
+            self.compound(**means, value, place, depth);
         }
         let mut next = first;
         while let Some((means, value)) = self.later.get(next).cloned() {
             next += 1;
-            self.member(means, &value, place, depth);
+            self.compound(*means, &value, place, depth);
         }
         self.later.truncate(first);
+    }
+
+    fn null(&mut self, means: Means) {
+        if let Some(slot) = means.count {
+            self.facts.count(slot, Number::Null);
+        } else if let Some(note) = means.note {
+            self.facts.scalar_note(note, "null");
+        }
     }
 
     /// Hears a value that runs no code when it is looked at; `false` if it may.
     #[inline]
     fn plain(&mut self, means: Means, value: &Bound<'py, PyAny>, depth: usize) -> bool {
         if value.is_none() {
-            if let Some(slot) = means.count {
-                self.facts.count(slot, Number::Null);
-            } else if let Some(note) = means.note {
-                self.facts.scalar_note(note, "null");
-            }
+            self.null(means);
         } else if let Ok(int) = value.cast_exact::<PyInt>() {
             let Some(slot) = means.count else { return means.note.is_none() };
             self.facts.count(slot, int.extract::<u64>().map_or(Number::Bad, Number::Count));
@@ -109,25 +133,34 @@ impl<'py> Teller<'_, 'py> {
         true
     }
 
-    fn attributes(&mut self, object: &Bound<'py, PyAny>, place: Place, depth: usize) {
-        if let Some((own, more)) = model::namespaces(object) {
-            self.members::<true>(&own, place, depth);
-            if let Some(more) = more {
-                self.members::<false>(&more, place, depth);
-            }
-            return;
+    fn model(&mut self, model: &'static Model, object: &Bound<'py, PyAny>, place: Place, depth: usize) {
+        if let Some(own) = model::own(object) {
+            self.members(&own, Some(model.columns()), place, depth);
         }
+        if let Some(more) = model.extra(object) {
+            self.members(&more, None, place, depth);
+        }
+        if !model.computed().is_empty() && !self.facts.says_usage() {
+            for (name, means) in model.computed() {
+                if let Ok(value) = object.getattr(name) {
+                    self.member(**means, &value, place, depth);
+                }
+            }
+        }
+    }
+
+    fn attributes(&mut self, object: &Bound<'py, PyAny>, place: Place, depth: usize) {
         let py = object.py();
         let own = object.getattr(intern!(py, "__dict__")).ok();
         let own = own.as_ref().and_then(|own| own.cast::<PyDict>().ok());
         if let Some(own) = own {
-            self.members::<true>(own, place, depth);
+            self.members(own, Some(&[]), place, depth);
         }
         // What pydantic does not know by name.
         if let Ok(more) = object.getattr(intern!(py, "__pydantic_extra__")) {
             model::met(object);
             if let Ok(more) = more.cast::<PyDict>() {
-                self.members::<false>(more, place, depth);
+                self.members(more, None, place, depth);
             }
         } else if own.is_none_or(|own| !has_public(own)) {
             self.names(object, place, depth);
@@ -148,9 +181,13 @@ impl<'py> Teller<'_, 'py> {
     }
 
     fn member(&mut self, means: Means, value: &Bound<'py, PyAny>, parent: Place, depth: usize) {
-        if self.plain(means, value, depth) {
-            return;
+        if !self.plain(means, value, depth) {
+            self.compound(means, value, parent, depth);
         }
+    }
+
+    /// Hears or looks into a value that is not plain.
+    fn compound(&mut self, means: Means, value: &Bound<'py, PyAny>, parent: Place, depth: usize) {
         if means.note == Some(Note::Vectors) {
             if !is_scalar(value) {
                 self.facts.vectors();
@@ -188,11 +225,19 @@ impl<'py> Teller<'_, 'py> {
 
     /// An object or a list.
     fn inner(&mut self, means: Means, value: &Bound<'py, PyAny>, parent: Place, depth: usize) {
-        if let Ok(list) = value.cast::<PyList>() {
+        if let Some(place) = means.object
+            && !value.is_instance_of::<PyDict>()
+            && let Some(model) = Model::of(value, place)
+        {
+            if self.text.wants(place) && self.facts.admits(place, parent) && self.enter(place, depth + 1) {
+                self.model(model, value, place, depth + 1);
+                self.facts.leave(place);
+            }
+        } else if let Ok(list) = value.cast::<PyList>() {
             if let Some(place) = means.items.filter(|place| self.text.wants(*place)) {
                 list.iter().for_each(|item| self.item(&item, place, depth));
             }
-        } else if let Ok(list) = value.cast::<PyTuple>() {
+        } else if let Some(list) = plain_tuple(value) {
             if let Some(place) = means.items.filter(|place| self.text.wants(*place)) {
                 list.iter().for_each(|item| self.item(&item, place, depth));
             }
@@ -277,9 +322,16 @@ pub(super) fn is_object(value: &Bound<'_, PyAny>) -> bool {
     value.is_instance_of::<PyDict>()
         || !(is_scalar(value)
             || value.is_instance_of::<PyList>()
-            || value.is_instance_of::<PyTuple>()
+            || plain_tuple(value).is_some()
             || value.is_exact_instance_of::<PyByteArray>()
             || value.is_exact_instance_of::<PyMemoryView>())
+}
+
+/// A tuple whose items have no names.
+fn plain_tuple<'a, 'py>(value: &'a Bound<'py, PyAny>) -> Option<&'a Bound<'py, PyTuple>> {
+    let tuple = value.cast::<PyTuple>().ok()?;
+    let named = || value.hasattr(intern!(value.py(), "_fields")).unwrap_or(false);
+    (tuple.is_exact_instance_of::<PyTuple>() || !named()).then_some(tuple)
 }
 
 pub(super) fn is_scalar(value: &Bound<'_, PyAny>) -> bool {
