@@ -322,6 +322,15 @@ impl Usage {
         Self { counts, origin, flags, about: None }
     }
 
+    /// A Usage of the counts that `fill` puts in, with the rules between units enforced and the flags that it returns.
+    #[inline]
+    pub(crate) fn reported(fill: impl FnOnce(&mut Counts) -> Flags) -> Self {
+        let mut usage = Self::default();
+        usage.flags = fill(&mut usage.counts);
+        usage.flags = usage.flags.union(usage.counts.settle());
+        usage
+    }
+
     /// The Usage of a call of which no more than the totals is reported; nothing there is to be settled.
     #[inline]
     pub fn of_totals(input: Option<u64>, output: Option<u64>) -> Self {

@@ -44,7 +44,7 @@ use rule::Ready;
 use slot::Slots;
 
 use crate::unit::Unit;
-use crate::usage::{About, Counts, Flag, Flags, Origin, Usage};
+use crate::usage::{About, Counts, Flag, Flags, Usage};
 
 /// Every dialect; the first whose marks were said applies. Bodies come before metrics, metrics before headers.
 static DIALECTS: &[Ready] = &[
@@ -79,6 +79,12 @@ pub struct Hints<'a> {
 }
 
 impl Hints<'_> {
+    /// The dialect in which `facts` are said.
+    fn dialect(&self, facts: &Facts) -> Option<&'static Ready> {
+        let dialect = DIALECTS.iter().find(|dialect| dialect.applies(facts));
+        if facts.any(openai::CHAT.marks) { self.chat(facts).or(dialect) } else { dialect }
+    }
+
     /// The chat shape as this provider means it, if it means it otherwise than OpenAI.
     fn chat(&self, facts: &Facts) -> Option<&'static Ready> {
         const CITATION: Slots = Slots::of(&[Slot::Citation]);
@@ -126,8 +132,12 @@ pub(crate) fn usage(facts: &Facts, hints: &Hints<'_>) -> Option<Usage> {
 #[inline]
 pub(crate) fn usage_of(facts: &mut Facts, hints: &Hints<'_>) -> Option<Usage> {
     facts.complete();
+    let dialect = hints.dialect(facts);
+    if dialect.is_none() && !facts.says_other() {
+        return None;
+    }
     let mut others = Vec::new();
-    let mut usage = counted(facts, hints, &mut others)?;
+    let mut usage = Usage::reported(|counts| count(facts, hints, dialect, counts, &mut others));
     let (provider, cost, request) = (hints.provider_name(), facts.cost(), facts.request_id.as_deref());
     let mut about = facts.about.take();
     if provider.is_some() || cost.is_some() || request.is_some() || !others.is_empty() {
@@ -145,21 +155,22 @@ pub(crate) fn usage_of(facts: &mut Facts, hints: &Hints<'_>) -> Option<Usage> {
     Some(usage)
 }
 
+/// Fills in what `facts` amount to in that dialect.
 #[inline]
-fn counted(facts: &Facts, hints: &Hints<'_>, others: &mut Vec<Usage>) -> Option<Usage> {
-    let mut dialect = DIALECTS.iter().find(|dialect| dialect.applies(facts));
-    if facts.any(openai::CHAT.marks) {
-        dialect = hints.chat(facts).or(dialect);
-    }
+fn count(
+    facts: &Facts,
+    hints: &Hints<'_>,
+    dialect: Option<&Ready>,
+    counts: &mut Counts,
+    others: &mut Vec<Usage>,
+) -> Flags {
     let mut flags = Flags::default();
-    let mut counts = match dialect {
-        Some(dialect) => dialect.counts(facts, &mut flags),
-        None if facts.says_other() => Counts::default(),
-        None => return None,
-    };
-    anthropic::add_iterations(facts, &mut counts, others);
-    settle_cache_writes(&mut counts);
-    common_units(facts, &mut counts);
+    if let Some(dialect) = dialect {
+        dialect.count(facts, counts, &mut flags);
+    }
+    anthropic::add_iterations(facts, counts, others);
+    settle_cache_writes(counts);
+    common_units(facts, counts);
     if (facts.embeds || hints.has_no_output()) && counts.get(Unit::Output).is_none() {
         counts.set(Unit::Output, 0);
     }
@@ -169,9 +180,7 @@ fn counted(facts: &Facts, hints: &Hints<'_>, others: &mut Vec<Usage>) -> Option<
     if facts.truncated {
         flags.set(Flag::Truncated);
     }
-    let mut usage = Usage::new(counts, Origin::Reported);
-    usage.flags = usage.flags.union(flags);
-    Some(usage)
+    flags
 }
 
 /// Writes whose lifetime nobody states live five minutes, the default.

@@ -99,9 +99,8 @@ impl Ready {
         facts.any(self.dialect.marks)
     }
 
-    /// The counts that `facts` amount to. The totals are inclusive afterwards.
-    pub(super) fn counts(&self, facts: &Facts, flags: &mut Flags) -> Counts {
-        let mut counts = Counts::default();
+    /// Fills in the counts that `facts` amount to. The totals are inclusive afterwards.
+    pub(super) fn count(&self, facts: &Facts, counts: &mut Counts, flags: &mut Flags) {
         for (slot, count) in facts.said(self.any) {
             let row = self.row_of.get(slot).and_then(|row| self.dialect.units.get(usize::from(*row)));
             if let Some(Row { unit, slots }) = row {
@@ -109,8 +108,7 @@ impl Ready {
                 counts.set(*unit, count.unwrap_or(0));
             }
         }
-        self.totals(facts, &mut counts, flags);
-        counts
+        self.totals(facts, counts, flags);
     }
 
     fn totals(&self, facts: &Facts, counts: &mut Counts, flags: &mut Flags) {
