@@ -27,22 +27,22 @@ const OUTPUT: usize = 7;
 pub(crate) fn usage_from_response<'py>(resp: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyDict>> {
     let py = resp.py();
     if resp.is_none() {
-        return counts_dict(py, &[0, 0, 0]);
+        return counts_dict(py, [0, 0, 0]);
     }
     match said(resp)? {
         Said::Usage(usage) => {
             if let Some(counts) = openai_counts(&usage) {
-                return counts_dict(py, &counts);
+                return counts_dict(py, counts);
             }
         }
-        Said::Nothing => return counts_dict(py, &[0, 0, 0]),
+        Said::Nothing => return counts_dict(py, [0, 0, 0]),
         Said::Else => {}
     }
     match counts(resp) {
-        Some(counts) => counts_dict(py, &counts),
+        Some(counts) => counts_dict(py, counts),
         None => match quiet(py, usage_from_response_exact(resp))? {
             Some(counts) => Ok(counts),
-            None => counts_dict(py, &[0, 0, 0]),
+            None => counts_dict(py, [0, 0, 0]),
         },
     }
 }
@@ -53,7 +53,7 @@ pub(crate) fn usage_from_response<'py>(resp: &Bound<'py, PyAny>) -> PyResult<Bou
 pub(crate) fn usage_from_response_exact<'py>(resp: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyDict>> {
     let py = resp.py();
     let usage = if resp.is_none() { None } else { quiet(py, exact_usage(resp))?.flatten() };
-    let Some(usage) = usage else { return counts_dict(py, &[0, 0, 0]) };
+    let Some(usage) = usage else { return counts_dict(py, [0, 0, 0]) };
     let fields = Fields::new(&usage);
     let prompt = fields.first(&PROMPT)?;
     let completion = fields.first(&COMPLETION)?;
@@ -61,11 +61,7 @@ pub(crate) fn usage_from_response_exact<'py>(resp: &Bound<'py, PyAny>) -> PyResu
     if !total.is_truthy()? {
         total = prompt.add(&completion)?;
     }
-    let dict = PyDict::new(py);
-    dict.set_item(intern!(py, "prompt_tokens"), prompt)?;
-    dict.set_item(intern!(py, "completion_tokens"), completion)?;
-    dict.set_item(intern!(py, "total_tokens"), total)?;
-    Ok(dict)
+    counts_dict(py, [prompt, completion, total])
 }
 
 /// Total tokens of an answer of any provider; 0 if it does not say.
@@ -210,8 +206,8 @@ fn counts(resp: &Bound<'_, PyAny>) -> Option<[u64; 3]> {
     (total > 0).then_some([input, output, total])
 }
 
-fn counts_dict<'py>(py: Python<'py>, counts: &[u64; 3]) -> PyResult<Bound<'py, PyDict>> {
-    let [prompt, completion, total] = *counts;
+fn counts_dict<'py>(py: Python<'py>, counts: [impl IntoPyObject<'py>; 3]) -> PyResult<Bound<'py, PyDict>> {
+    let [prompt, completion, total] = counts;
     let dict = PyDict::new(py);
     dict.set_item(intern!(py, "prompt_tokens"), prompt)?;
     dict.set_item(intern!(py, "completion_tokens"), completion)?;
@@ -220,20 +216,19 @@ fn counts_dict<'py>(py: Python<'py>, counts: &[u64; 3]) -> PyResult<Bound<'py, P
 }
 
 /// Counts of a usage in OpenAI's shape, all of them plain. `None` for any other.
-fn openai_counts(usage: &Bound<'_, PyAny>) -> Option<[u64; 3]> {
+fn openai_counts<'py>(usage: &Bound<'py, PyAny>) -> Option<[Bound<'py, PyAny>; 3]> {
     let fields = Fields::new(usage);
-    let count = |at| match fields.get(at) {
-        Ok(None) => Some(0),
-        Ok(Some(value)) if value.is_none() => Some(0),
-        Ok(Some(value)) => value.cast_exact::<PyInt>().ok()?.extract::<u64>().ok(),
-        Err(_) => None,
+    let int = |count: u64| Some(count.into_pyobject(usage.py()).ok()?.into_any());
+    let count = |at| match fields.get(at).ok()?.filter(|value| !value.is_none()) {
+        None => Some((0, int(0)?)),
+        Some(value) => Some((value.cast_exact::<PyInt>().ok()?.extract::<u64>().ok()?, value)),
     };
     let [prompt, completion, total] = [PROMPT[0], COMPLETION[0], TOTAL].map(count);
-    let (prompt, completion, total) = (prompt?, completion?, total?);
-    if prompt == 0 {
+    let ((input, prompt), (output, completion), (both, total)) = (prompt?, completion?, total?);
+    if input == 0 {
         return None; // counted under another name, or not at all
     }
-    Some([prompt, completion, if total == 0 { prompt.saturating_add(completion) } else { total }])
+    Some([prompt, completion, if both == 0 { int(input.saturating_add(output))? } else { total }])
 }
 
 /// A usage: a dict or an object.

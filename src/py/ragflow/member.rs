@@ -8,6 +8,9 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyString, PyType};
 
+use crate::py::classes::{Classes, Found};
+use crate::py::model::own;
+
 /// The names that are asked for.
 pub(super) const NAMES: [&str; 9] = [
     "usage",
@@ -20,12 +23,6 @@ pub(super) const NAMES: [&str; 9] = [
     "output_tokens",
     "billed_units",
 ];
-
-/// Types that are remembered at most; programs that make models without end make no end of types.
-const MOST_TYPES: usize = 1024;
-
-/// `types` remembers a plain type as this, a model as the bits of the names that its classes have.
-const PLAIN: u32 = u32::MAX;
 
 /// An object whose attributes are asked for.
 pub(super) struct Members<'a, 'py> {
@@ -81,22 +78,17 @@ pub(super) fn name(py: Python<'_>, at: usize) -> &Bound<'_, PyString> {
 
 /// What is to be known of a pydantic model; `None` for any other object.
 fn model<'py>(object: &Bound<'py, PyAny>) -> Option<(Bound<'py, PyDict>, u32)> {
-    static TYPES: PyOnceLock<Py<PyDict>> = PyOnceLock::new();
-    let py = object.py();
-    let (kind, types) = (object.get_type(), TYPES.get_or_init(py, || PyDict::new(py).unbind()).bind(py));
-    let known = types.get_item(&kind).ok()?.and_then(|known| known.extract::<u32>().ok());
-    let bits = known.unwrap_or_else(|| {
-        let bits = look_at(&kind).unwrap_or(PLAIN);
-        if types.len() < MOST_TYPES {
-            let _ = types.set_item(&kind, bits);
+    static TYPES: Classes<Option<u32>, 1024> = Classes::new();
+    let bits = match TYPES.find(object, 0) {
+        Found::Known(bits) => *bits,
+        Found::New | Found::Full => {
+            let kind = object.get_type();
+            let bits = look_at(&kind);
+            TYPES.keep(&kind, 0, bits);
+            bits
         }
-        bits
-    });
-    if bits == PLAIN {
-        return None;
-    }
-    let own = object.getattr(intern!(py, "__dict__")).ok()?;
-    Some((own.cast_into_exact::<PyDict>().ok()?, bits))
+    }?;
+    Some((own(object)?, bits))
 }
 
 /// Whether attributes of instances are looked up as pydantic's `BaseModel` does, and if so, which of the names the
