@@ -4,10 +4,17 @@
 //! these two (`compatible`). So the search goes from left to right with the longest token that fits, takes a shorter one if
 //! the neighbours are not compatible, steps back if there is none, and remembers the dead ends: each place is left
 //! backwards at most once.
+//!
+//! Where many tokens must be tried for each that fits, as in a long line of dashes, merging is quicker (`repeats`).
 
 #![allow(clippy::indexing_slicing)] // positions are at most the length of the piece, ids come from the vocabulary
 
+use super::repeats;
 use super::vocab::{NONE, Vocab};
+
+/// How many tokens are tried beyond five for each four bytes before the search is given up. Random letters take one a
+/// byte, what repeats itself up to 25.
+const PATIENCE: usize = 64;
 
 /// Number of tokens of `piece`.
 pub(super) fn count(vocab: &Vocab, piece: &[u8]) -> usize {
@@ -23,7 +30,12 @@ fn search(vocab: &Vocab, piece: &[u8]) -> Vec<u32> {
     let mut dead = vec![0_u64; piece.len() / 64 + 1];
     let (mut at, mut tokens) = (0, Vec::new());
     let mut next = vocab.longest(piece);
+    let mut tries = 0;
     loop {
+        tries += 1;
+        if tries > at + at / 4 + PATIENCE {
+            return repeats::tokens(vocab, piece);
+        }
         let end = at + vocab.width(next);
         let last = tokens.last().copied();
         let fits = dead[end / 64] >> (end % 64) & 1 == 0 && last.is_none_or(|last| compatible(vocab, last, next));
@@ -56,7 +68,7 @@ fn shorter(vocab: &Vocab, token: &[u8]) -> u32 {
 ///
 /// Undoes the merges of both from the highest rank down; wherever the inner ends would have merged before a merge that
 /// was undone, encoding both together goes another way.
-fn compatible(vocab: &Vocab, mut left: u32, mut right: u32) -> bool {
+pub(super) fn compatible(vocab: &Vocab, mut left: u32, mut right: u32) -> bool {
     let mut limit = NONE;
     loop {
         if vocab.merging().merge(left, right) < limit {

@@ -24,6 +24,7 @@ mod mask;
 mod merging;
 mod models;
 mod registry;
+mod repeats;
 mod scan;
 mod special;
 #[cfg(target_arch = "x86_64")]

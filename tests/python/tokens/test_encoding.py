@@ -95,6 +95,44 @@ def test_tokens_and_counts_are_those_of_tiktoken(pair):
         assert ours.decode(expected) == theirs.decode(expected)
 
 
+def test_what_repeats_itself_has_the_tokens_of_tiktoken(pair):
+    ours, theirs = pair
+    pick = random.Random(7)
+    units = [
+        "-",
+        "=",
+        "*",
+        "#",
+        "_",
+        "/",
+        "-=",
+        "--+",
+        "lo",
+        "ab",
+        "aab",
+        "я",
+        "аб",
+        "ا",
+        "اب",
+        "ि",
+        "कि",
+        "ไ",
+        "中文",
+        "😀",
+    ]
+    repeats = [unit * (length // len(unit)) for unit in units for length in (63, 64, 65, 130, 999, 20_000, 70_001)]
+    mixed = [
+        "".join(pick.choices(unit, weights, k=60_000))
+        for unit in ("-=", "lo", "ab", "اب")
+        for weights in ((1, 1), (1, 40))
+    ]
+    for text in repeats + mixed:
+        text += " x"
+        expected = theirs.encode_ordinary(text)
+        assert ours.encode_ordinary(text) == expected, (ascii(text[:6]), len(text))
+        assert ours.count(text) == len(expected), (ascii(text[:6]), len(text))
+
+
 @pytest.mark.parametrize("name", ["cl100k_base", "o200k_base"])
 def test_stands_in_for_tiktoken_in_lightrag(name):
     from lightrag.utils import Tokenizer
