@@ -14,18 +14,23 @@ use super::long::compatible;
 use super::vocab::{NONE, Vocab};
 
 /// Bytes that are worked on together at first.
-const WINDOW: usize = 1 << 14;
+const WINDOW: usize = 1 << 7;
 
 /// No place.
 const NOWHERE: u32 = u32::MAX;
 
 /// The tokens of `piece`.
 pub(super) fn tokens(vocab: &Vocab, piece: &[u8]) -> Vec<u32> {
-    let (mut tokens, mut at, mut window): (Vec<u32>, _, _) = (Vec::new(), 0, WINDOW);
+    let mut tokens: Vec<u32> = Vec::new();
+    let (mut at, mut window, mut doubtful) = (0, WINDOW, 0);
     while at < piece.len() {
         let end = piece.len().min(at + window);
         let mut found = Window::new(vocab, &piece[at..end]).merged();
         if end < piece.len() {
+            if found.len() < 2 {
+                window *= 2;
+                continue;
+            }
             // The tokens at the end would be others if more followed.
             found.truncate(found.len() / 2);
         }
@@ -36,9 +41,12 @@ pub(super) fn tokens(vocab: &Vocab, piece: &[u8]) -> Vec<u32> {
         if fits {
             at += found.iter().map(|id| vocab.width(*id)).sum::<usize>();
             tokens.append(&mut found);
-            window = WINDOW;
+            if at > doubtful {
+                window = WINDOW;
+            }
         } else {
-            // Not a place where two tokens meet after all: take the last one back and look further.
+            // Not a place where two tokens meet after all: take the last one back and look further, until past this place.
+            doubtful = doubtful.max(at);
             at -= tokens.pop().map_or(0, |last| vocab.width(last));
             window *= 2;
         }
