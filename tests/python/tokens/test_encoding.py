@@ -126,8 +126,7 @@ def test_what_repeats_itself_has_the_tokens_of_tiktoken(pair):
         for unit in ("-=", "lo", "ab", "اب")
         for weights in ((1, 1), (1, 40))
     ]
-    for text in repeats + mixed:
-        text += " x"
+    for text in [f"{text} x" for text in repeats + mixed]:
         expected = theirs.encode_ordinary(text)
         assert ours.encode_ordinary(text) == expected, (ascii(text[:6]), len(text))
         assert ours.count(text) == len(expected), (ascii(text[:6]), len(text))
