@@ -339,7 +339,13 @@ class Scope:
     """Who pays for the calls made in some stretch of code: the innermost run and the labels in force there."""
 
     def __new__(
-        cls, run: Run | None = None, outer: Scope | None = None, *, quota: Any = None, **labels: str | None
+        cls,
+        run: Run | None = None,
+        outer: Scope | None = None,
+        *,
+        quota: Any = None,
+        attempt: int | None = None,
+        **labels: str | None,
     ) -> Scope: ...
     @property
     def outer(self) -> Scope | None: ...
@@ -361,8 +367,12 @@ class Patches:
     def undo(self) -> bool: ...
     @property
     def holders(self) -> int: ...
-    def hold(self) -> bool: ...
-    def release(self) -> bool: ...
+
+def hold_all(sets: Sequence[Patches]) -> bool:
+    """Makes the replacements of all these `Patches` for one holder more; false, and nothing happens, if any no longer fit."""
+
+def release_all(sets: Sequence[Patches]) -> bool:
+    """Takes back one `hold_all`; false where somebody else has put something else in a place meanwhile, which stays."""
 
 @disjoint_base
 class Entered:

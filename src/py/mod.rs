@@ -43,7 +43,7 @@ mod _native {
     #[pymodule_export]
     use super::open_call::{PyOpenCall, open_call};
     #[pymodule_export]
-    use super::patch::PyPatches;
+    use super::patch::{PyPatches, hold_all, release_all};
     #[pymodule_export]
     use super::quota::{PyHold, PyQuota};
     #[pymodule_export]

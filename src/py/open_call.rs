@@ -154,10 +154,13 @@ impl PyOpenCall {
 
     #[new]
     #[pyo3(signature = (scope, **labels))]
-    fn new(py: Python<'_>, scope: Option<Py<PyScope>>, labels: Option<Bound<'_, PyDict>>) -> Self {
-        let labels = labels.unwrap_or_else(|| PyDict::new(py)).unbind();
+    fn new(py: Python<'_>, scope: Option<Py<PyScope>>, labels: Option<Bound<'_, PyDict>>) -> PyResult<Self> {
+        let labels = labels.unwrap_or_else(|| PyDict::new(py));
+        if let Some(again) = scope.as_ref().map(|scope| scope.get().attempt).filter(|attempt| *attempt > 1) {
+            labels.set_item(intern!(py, "attempt"), again)?;
+        }
         let around = open_call(py).and_then(|call| call.cast_into::<Self>().ok()).map(Bound::unbind);
-        Self { scope, labels, around, state: Mutex::default() }
+        Ok(Self { scope, labels: labels.unbind(), around, state: Mutex::default() })
     }
 
     /// Who pays for it.

@@ -77,6 +77,59 @@ impl PyPatches {
     fn planned(&self) -> Vec<Arc<Patch>> {
         self.state().planned.clone()
     }
+
+    /// Makes the replacements for one holder more; false, and nothing happens, if they no longer fit.
+    fn hold(&self, py: Python<'_>) -> PyResult<bool> {
+        if self.state().holders == 0 {
+            if !self.fit(py)? {
+                return Ok(false);
+            }
+            self.apply(py)?;
+        }
+        self.state().holders += 1;
+        Ok(true)
+    }
+
+    /// Takes back one `hold`; the last one puts everything back. False where somebody else has put something else.
+    fn release(&self, py: Python<'_>) -> PyResult<bool> {
+        {
+            let mut state = self.state();
+            state.holders = state.holders.saturating_sub(1);
+            if state.holders > 0 {
+                return Ok(true);
+            }
+        }
+        self.undo(py)
+    }
+}
+
+/// Makes the replacements of all these `Patches` for one holder more; false, and nothing happens, if any no longer fit.
+#[pyfunction]
+#[allow(clippy::needless_pass_by_value)] // the caller's argument
+pub(super) fn hold_all(py: Python<'_>, sets: Vec<Py<PyPatches>>) -> PyResult<bool> {
+    for (held, set) in sets.iter().enumerate() {
+        match set.get().hold(py) {
+            Ok(true) => {}
+            failed => {
+                for set in sets.iter().take(held).rev() {
+                    set.get().release(py)?;
+                }
+                return failed;
+            }
+        }
+    }
+    Ok(true)
+}
+
+/// Takes back one `hold_all`; false where somebody else has put something else in a place meanwhile, which stays.
+#[pyfunction]
+#[allow(clippy::needless_pass_by_value)]
+pub(super) fn release_all(py: Python<'_>, sets: Vec<Py<PyPatches>>) -> PyResult<bool> {
+    let mut clean = true;
+    for set in sets.iter().rev() {
+        clean &= set.get().release(py)?;
+    }
+    Ok(clean)
 }
 
 #[pymethods]
@@ -98,8 +151,11 @@ impl PyPatches {
         Ok(())
     }
 
-    /// Whether everything is still as it was when it was planned.
+    /// Whether the replacements are in place, or everything is still as it was when they were planned.
     fn fit(&self, py: Python<'_>) -> PyResult<bool> {
+        if self.state().holders > 0 {
+            return Ok(true);
+        }
         for patch in self.planned() {
             if !patch.fits(py)? {
                 return Ok(false);
@@ -130,30 +186,6 @@ impl PyPatches {
     #[getter]
     fn holders(&self) -> usize {
         self.state().holders
-    }
-
-    /// Makes the replacements for one holder more; false, and nothing happens, if they no longer fit.
-    fn hold(&self, py: Python<'_>) -> PyResult<bool> {
-        if self.state().holders == 0 {
-            if !self.fit(py)? {
-                return Ok(false);
-            }
-            self.apply(py)?;
-        }
-        self.state().holders += 1;
-        Ok(true)
-    }
-
-    /// Takes back one `hold`; the last one puts everything back. False where somebody else has put something else.
-    fn release(&self, py: Python<'_>) -> PyResult<bool> {
-        {
-            let mut state = self.state();
-            state.holders = state.holders.saturating_sub(1);
-            if state.holders > 0 {
-                return Ok(true);
-            }
-        }
-        self.undo(py)
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {

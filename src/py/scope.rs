@@ -20,6 +20,8 @@ pub(super) struct PyScope {
     outer: Option<Py<PyScope>>,
     /// What guards the calls made here: a `ragmeter.Quota`, or what it gave out.
     quota: Option<Py<PyAny>>,
+    /// Which attempt of the host at its work the calls made here belong to, from 1 on.
+    pub(super) attempt: u32,
     left: AtomicBool,
     abandoned: AtomicBool,
 }
@@ -27,16 +29,19 @@ pub(super) struct PyScope {
 #[pymethods]
 impl PyScope {
     /// A scope inside `outer`; `labels` are laid over the labels of `outer`, `None` leaves a label as it is there, and the
-    /// quota too.
+    /// quota and the attempt too.
     #[new]
-    #[pyo3(signature = (run = None, outer = None, *, quota = None, **labels))]
+    #[pyo3(signature = (run = None, outer = None, *, quota = None, attempt = None, **labels))]
     fn new(
         run: Option<&PyRun>,
         outer: Option<&Bound<'_, PyScope>>,
         quota: Option<Py<PyAny>>,
+        attempt: Option<u32>,
         labels: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Self> {
-        Self::inside(run.map(|run| Arc::clone(&run.0)), outer, quota, labels)
+        let mut scope = Self::inside(run.map(|run| Arc::clone(&run.0)), outer, quota, labels)?;
+        scope.attempt = attempt.unwrap_or(scope.attempt);
+        Ok(scope)
     }
 
     /// The scope around this one.
@@ -95,8 +100,9 @@ impl PyScope {
         }
         let scope = Arc::new(Scope { run: run.or_else(|| around?.run.clone()), labels: known });
         let quota = quota.or_else(|| outer.and_then(|outer| Some(outer.get().quota.as_ref()?.clone_ref(outer.py()))));
+        let attempt = outer.map_or(1, |outer| outer.get().attempt);
         let outer = outer.map(|outer| outer.clone().unbind());
-        Ok(Self { scope, outer, quota, left: AtomicBool::new(false), abandoned: AtomicBool::new(false) })
+        Ok(Self { scope, outer, quota, attempt, left: AtomicBool::new(false), abandoned: AtomicBool::new(false) })
     }
 }
 
@@ -181,6 +187,19 @@ pub(super) fn value_of<'py>(var: &Bound<'py, PyAny>) -> Option<Bound<'py, PyAny>
 }
 
 /// Sets a `ContextVar` in the current context and returns the token that leads back.
+#[cfg(not(Py_LIMITED_API))]
+#[allow(unsafe_code)]
+pub(super) fn set_value<'py, T: IntoPyObject<'py>>(var: &Bound<'py, PyAny>, value: T) -> PyResult<Bound<'py, PyAny>> {
+    let value = pyo3::IntoPyObjectExt::into_bound_py_any(value, var.py())?;
+    // SAFETY: as above; the function returns a new reference, or null with an exception set.
+    unsafe {
+        let token = pyo3::ffi::PyContextVar_Set(var.as_ptr(), value.as_ptr());
+        Bound::from_owned_ptr_or_err(var.py(), token)
+    }
+}
+
+/// The same where the limited API has no `PyContextVar_Set`.
+#[cfg(Py_LIMITED_API)]
 pub(super) fn set_value<'py>(var: &Bound<'py, PyAny>, value: impl IntoPyObject<'py>) -> PyResult<Bound<'py, PyAny>> {
     var.call_method1(pyo3::intern!(var.py(), "set"), (value,))
 }

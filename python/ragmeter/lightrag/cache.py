@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     _Key: TypeAlias = tuple[int, str]
 
-__all__ = ["hold", "release", "remember"]
+__all__ = ["missed", "remember", "watch"]
 
 _MOST_REMEMBERED = 100_000
 """Answers, of some 200 bytes each."""
@@ -40,7 +40,9 @@ _MOST_MISSED = 4
 _ROLES = {"keywords": "keyword", "analysis": "vlm"}
 """Roles of LightRAG's types of cache, where the two differ."""
 
-_missed: ContextVar[tuple[_Key, ...]] = ContextVar("ragmeter_lightrag_missed", default=())
+missed: ContextVar[tuple[_Key, ...]] = ContextVar("ragmeter_lightrag_missed", default=())
+"""What was looked for here and not found, and has not been asked for yet."""
+
 _lock = threading.RLock()
 
 
@@ -54,39 +56,28 @@ _paid: dict[_Key, _Paid] = Bounded(_MOST_REMEMBERED)
 
 
 _watch: list[Patches] = []
-"""The watch over LightRAG's cache, one for all LightRAGs: made anew where it no longer fits."""
+"""The watch over LightRAG's cache, one for all LightRAGs."""
 
 
-def hold() -> None:
-    """Watch LightRAG's cache until as many `release` have come."""
+def watch() -> Patches:
+    """Return the watch over LightRAG's cache, made anew where it no longer fits."""
     with _lock:
-        if not (_watch and _watch[0].hold()):
+        if not (_watch and _watch[0].fit()):
             _watch[:] = [_plan()]
-            _watch[0].hold()
+        return _watch[0]
 
 
-def release() -> None:
-    """Take back one `hold`."""
-    with _lock:
-        _watch[0].release()
-
-
-def remember(call: OpenCall, role: str) -> Callable[[], None] | None:
-    """Return what is to be called when a model call has ended well: it remembers what the missed answer has cost.
-
-    None where nothing was missed.
-    """
-    missed = _missed.get()
-    if not missed:
-        return None
-    _missed.set(missed[:-1])
+def remember(call: OpenCall, role: str) -> Callable[[], None]:
+    """Return what is to be called when a model call has ended well: it remembers what the answer missed last has cost."""
+    keys = missed.get()
+    missed.set(keys[:-1])
 
     def done() -> None:
         if not call.heard:
             return
         tokens = sum(usage.total_tokens or 0 for usage in call.heard)
         with _lock:
-            _paid[missed[-1]] = _Paid(tokens, role, call.heard[-1].model)
+            _paid[keys[-1]] = _Paid(tokens, role, call.heard[-1].model)
 
     return done
 
@@ -110,7 +101,7 @@ def _watched(own: Callable[..., Any]) -> Callable[..., Any]:
         try:
             key = (id(storage), args_hash)
             if not found or found[0] is None:
-                _missed.set((*_missed.get(), key)[-_MOST_MISSED:])
+                missed.set((*missed.get(), key)[-_MOST_MISSED:])
             else:
                 kind = kwargs.get("cache_type") or (args[1] if len(args) > 1 else None)
                 _note(key, _ROLES.get(str(kind), kind), prompt, str(found[0]))

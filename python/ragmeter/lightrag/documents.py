@@ -8,7 +8,6 @@ the documents of others: who enqueued a document pays for it, whichever insert h
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import functools
 import inspect
 import time
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
     from ragmeter._native import Run
     from ragmeter.observe.patch import Patches
 
-__all__ = ["Documents", "attempt_here"]
+__all__ = ["Documents"]
 
 _IN_WORK = frozenset({"parsing", "analyzing", "processing"})
 _OVER = frozenset({"processed", "failed"})
@@ -45,14 +44,8 @@ _CONTAINED = ("ainsert_custom_chunks", "arollback_failed_custom_chunk_patches")
 _EXTRACTION = ("_process_extract_entities", "_process_entity_relation_graph")
 """What takes the chunks of one document to extract from, by the names it has had."""
 
-_attempt: ContextVar[int] = ContextVar("ragmeter_lightrag_attempt", default=1)
 _around: ContextVar[tuple[Scope, Scope | None] | None] = ContextVar("ragmeter_lightrag_around", default=None)
 """The scope of the document that this task works on, and the one that was in force before."""
-
-
-def attempt_here() -> int:
-    """Return which attempt at its document the work here belongs to; 1 for the first, and where there is none."""
-    return _attempt.get()
 
 
 class Documents:
@@ -161,9 +154,9 @@ class Documents:
             return
         known = _around.get()
         around = known[1] if known is not None and known[0] is scope else scope
-        mine = _scope(document, row.get, self._payer(document) or around)
+        mine = _scope(document, row.get, self._payer(document) or around, self._attempt_at(document))
         _around.set((mine, around))
-        _work(mine, self._attempt_at(document)).__enter__()
+        within(mine).__enter__()
 
     def _payer(self, document: str) -> Scope | None:
         return self._payers.get(document) or self.elsewhere(document)
@@ -176,15 +169,14 @@ class Documents:
 
         @functools.wraps(own)
         async def process_single_document(*args: Any, **kwargs: Any) -> Any:
-            scope, attempt, document = current_scope(), attempt_here(), kwargs.get("doc_id", "")
+            scope, document = current_scope(), kwargs.get("doc_id", "")
             with guard("labelling a document"):
                 if document:
                     status = functools.partial(_attribute, kwargs.get("status_doc"))
-                    scope = _scope(document, status, self._payer(document) or scope)
-                    attempt = self._attempt_at(document)
+                    scope = _scope(document, status, self._payer(document) or scope, self._attempt_at(document))
                     self._working.add(document)
             try:
-                with _work(scope, attempt):
+                with within(scope):
                     return await own(rag_ref(), *args, **kwargs)
             finally:
                 self._working.discard(document)
@@ -201,8 +193,9 @@ class Documents:
             scope = current_scope()
             with guard("labelling a document"):
                 row = await rag.doc_status.get_by_id(doc_id) or {}
-                scope = _scope(doc_id, row.get if isinstance(row, dict) else functools.partial(_attribute, row), scope)
-            with _work(scope, 1):
+                field = row.get if isinstance(row, dict) else functools.partial(_attribute, row)
+                scope = _scope(doc_id, field, scope, 1)
+            with within(scope):
                 return await own(rag, doc_id, *args, **kwargs)
 
         return adelete_by_doc_id
@@ -238,26 +231,9 @@ class Documents:
         return extract
 
 
-class _work(contextlib.AbstractContextManager[None]):  # noqa: N801 - reads as a verb
-    """Put the scope of a document in force for a block, and which attempt at it this is."""
-
-    def __init__(self, scope: Scope | None, attempt: int) -> None:
-        self._within = within(scope)
-        self._attempt = attempt
-
-    def __enter__(self) -> None:
-        self._before = _attempt.get()
-        _attempt.set(self._attempt)
-        self._within.__enter__()
-
-    def __exit__(self, *exc_info: object) -> None:
-        self._within.__exit__(*exc_info)
-        _attempt.set(self._before)
-
-
-def _scope(document: str, field: Callable[[str], Any], around: Scope | None) -> Scope:
+def _scope(document: str, field: Callable[[str], Any], around: Scope | None, attempt: int | None = None) -> Scope:
     labels = {name: field(name) or None for name in ("track_id", "file_path")}
-    return Scope(None, around, document=document, **labels)
+    return Scope(None, around, attempt=attempt, document=document, **labels)
 
 
 def _status(row: Any) -> str | None:
@@ -274,7 +250,7 @@ def _contained(rag_ref: weakref.ref[Any], own: Callable[..., Any]) -> Callable[.
 
     @functools.wraps(own)
     async def contained(*args: Any, **kwargs: Any) -> Any:
-        with _work(current_scope(), attempt_here()):
+        with within(current_scope()):
             return await own(rag_ref(), *args, **kwargs)
 
     return contained

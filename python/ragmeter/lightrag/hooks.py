@@ -18,8 +18,7 @@ import weakref
 from typing import TYPE_CHECKING, Any
 
 from ragmeter._native import Scope, current_scope
-from ragmeter.lightrag.cache import remember
-from ragmeter.lightrag.documents import attempt_here
+from ragmeter.lightrag.cache import missed, remember
 from ragmeter.lightrag.offer import offering
 from ragmeter.meter import guard, keep
 from ragmeter.observe.estimate import estimate_chat, estimate_texts
@@ -105,15 +104,13 @@ def model_call(role: str | None, model: str | None, _: Any, args: Any, kwargs: A
             role = "glean"
     prompts = kwargs.get("system_prompt"), args[0] if args else kwargs.get("prompt")
     call = _open(role, "chat", model, functools.partial(_guess_chat, prompts, history, model))
-    call.done = remember(call, role)
+    if missed.get():
+        call.done = remember(call, role)
     return call
 
 
 def _open(role: str, operation: str, model: str | None, estimate: Callable[[str | None], Usage]) -> _Call:
     call = _Call(Scope(None, current_scope(), role=role), operation=operation, model=model)
-    attempt = attempt_here()
-    if attempt > 1:
-        call.labels["attempt"] = attempt
     call.estimate = estimate
     call.done = call.dropped = None
     return call
@@ -141,6 +138,8 @@ def embedding_call(model: str | None, outer: Any, args: Any, kwargs: Any) -> _Ca
     texts = list(args[0] if args else kwargs.get("texts", ()))
     owners: Owners = outer.ragmeter_owners
     call = _open("embedding", "embeddings", model, functools.partial(_guess_texts, texts, model))
+    if not owners.known:
+        return call
     shares = owners.shares(texts, role="embedding")
     if shares is not None:
         call.shares = shares

@@ -7,6 +7,7 @@ import inspect
 import threading
 from typing import TYPE_CHECKING, Any
 
+from ragmeter._native import hold_all, release_all
 from ragmeter.lightrag import cache, one_queue, roles
 from ragmeter.lightrag.anything import anything_of, is_anything
 from ragmeter.lightrag.documents import Documents
@@ -17,7 +18,7 @@ from ragmeter.observe import instrument
 from ragmeter.observe.patch import Patches
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from ragmeter.lightrag.families import Family
 
@@ -51,7 +52,7 @@ def install(rag: Any) -> None:
         anything_of(rag, install, uninstall).hold(rag)
         return
     with _lock:
-        _hold(rag, None, documents=True)
+        _hold(rag, documents=True)
 
 
 def uninstall(rag: Any) -> None:
@@ -62,8 +63,8 @@ def uninstall(rag: Any) -> None:
         return
     with _lock:
         hooks = _hooks_of(rag)
-        if hooks is not None:
-            hooks.release(rag, documents=True)
+        if hooks is not None and hooks.are_held:
+            _release(rag, hooks.sets(rag, documents=True))
 
 
 class held:  # noqa: N801 - reads as a verb
@@ -74,39 +75,46 @@ class held:  # noqa: N801 - reads as a verb
         documents: Whether documents may come and go in it; a question leaves them alone.
     """
 
-    __slots__ = ("_documents", "_hooks", "_is_anything", "_rag")
+    __slots__ = ("_documents", "_is_anything", "_rag", "_sets")
 
     def __init__(self, rag: Any, *, documents: bool = True) -> None:
         self._rag = rag
         self._documents = documents
         self._is_anything = is_anything(rag)
-        self._hooks: _Hooks | None = None
+        self._sets: Sequence[Patches] = ()
 
     def __enter__(self) -> None:
         if self._is_anything:
             install(self._rag)
             return
         with _lock:
-            self._hooks = _hold(self._rag, self._hooks, documents=self._documents)
+            # What was held the last time still fits, nearly always.
+            if not (self._sets and hold_all(self._sets)):
+                self._sets = _hold(self._rag, documents=self._documents)
 
     def __exit__(self, *exc_info: object) -> None:
-        if self._hooks is None:
+        if self._is_anything:
             uninstall(self._rag)
             return
         with _lock:
-            self._hooks.release(self._rag, documents=self._documents)
+            _release(self._rag, self._sets)
 
 
-def _hold(rag: Any, known: _Hooks | None, *, documents: bool) -> _Hooks:
-    """Put the hooks of `rag` in place and return them; `known` if they still fit, or new ones."""
-    if known is not None and known.hold(rag, documents=documents):
-        return known
+def _hold(rag: Any, *, documents: bool) -> Sequence[Patches]:
+    """Put the hooks of `rag` in place, those that it has if they still fit, and return what was put in place."""
     hooks = _hooks_of(rag)
-    if hooks is None or not hooks.hold(rag, documents=documents):
+    if hooks is None or not hooks.fit():
         hooks = _Hooks(rag)
         instrument()  # whatever SDK its model functions call
-        hooks.hold(rag, documents=documents)
-    return hooks
+    sets = hooks.sets(rag, documents=documents)
+    hold_all(sets)
+    return sets
+
+
+def _release(rag: Any, sets: Sequence[Patches]) -> None:
+    """Take back one `_hold`; what nobody holds any more is taken out."""
+    if not release_all(sets):
+        roles.rebuild(rag)
 
 
 def documents_of(rag: Any) -> Documents | None:
@@ -152,25 +160,21 @@ class _Hooks:
         if getattr(rag, "rerank_model_func", None) is not None:
             self._plan_rerank(rag, rag.rerank_model_func)
 
-    def hold(self, rag: Any, *, documents: bool) -> bool:
-        """Put the hooks in place, those that watch documents too if asked; False if others are needed by now."""
-        if not self._models.hold():
-            return False
-        if documents and not self._watches.hold():
-            self._watches = self._plan_watches(rag)
-            self._watches.hold()
-        cache.hold()
-        return True
+    @property
+    def are_held(self) -> bool:
+        """Whether anybody holds them in place."""
+        return self._models.holders > 0
 
-    def release(self, rag: Any, *, documents: bool) -> None:
-        """Take back one `hold`; what nobody holds any more is taken out. More than were held do nothing."""
-        if not self._models.holders:
-            return
-        cache.release()
-        if documents:
-            self._watches.release()
-        if not self._models.release() and self._family.name == "roles":
-            roles.rebuild(rag)
+    def fit(self) -> bool:
+        """Whether the model functions are still those that they were made for."""
+        return self._models.fit()
+
+    def sets(self, rag: Any, *, documents: bool) -> Sequence[Patches]:
+        """Return what is to be put in place, what watches the documents too if asked."""
+        if documents and not self._watches.fit():
+            self._watches = self._plan_watches(rag)
+        watches = (self._watches,) if documents else ()
+        return self._models, *watches, cache.watch()
 
     def _plan_watches(self, rag: Any) -> Patches:
         """Plan to watch the documents of `rag`, and the texts that wait to be embedded."""

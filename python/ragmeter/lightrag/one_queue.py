@@ -41,9 +41,12 @@ def plan(rag: Any, hooks: Any, family: Family, patches: Patches) -> None:
 def _question(rag_ref: weakref.ref[Any], own: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(own)
     async def question(*args: Any, **kwargs: Any) -> Any:
-        with guard("metering the model function of a question"):
-            args = tuple(map(_metered, args))
-            kwargs = {name: _metered(value) for name, value in kwargs.items()}
+        for value in (*args, *kwargs.values()):
+            if getattr(value, "model_func", None) is not None:
+                with guard("metering the model function of a question"):
+                    args = tuple(map(_metered, args))
+                    kwargs = {name: _metered(value) for name, value in kwargs.items()}
+                break
         return await own(rag_ref(), *args, **kwargs)
 
     return question

@@ -28,10 +28,14 @@ _LABELS = ("document", "track_id", "file_path")
 
 
 class Owners:
-    """The owners of the texts that wait to be embedded in one LightRAG: the scope that each was written in."""
+    """The owners of the texts that wait to be embedded in one LightRAG.
+
+    Attributes:
+        known: The scope that each text was written in.
+    """
 
     def __init__(self) -> None:
-        self._of: dict[str, Scope] = {}
+        self.known: dict[str, Scope] = {}
 
     def plan(self, rag: Any, patches: Patches) -> None:
         """Plan to watch rows enter the buffers of `rag`."""
@@ -54,9 +58,9 @@ class Owners:
 
     def _note(self, text: str, scope: Scope | None) -> None:
         if scope is not None:
-            self._of[text] = scope
+            self.known[text] = scope
         else:
-            self._of.pop(text, None)
+            self.known.pop(text, None)
 
     def shares(self, texts: Sequence[str], **labels: str) -> Shares | None:
         """Divide an embedding call among the owners of its texts, by the tokens of each; None where it has one.
@@ -65,10 +69,8 @@ class Owners:
             texts: What is embedded.
             **labels: Labels of every share besides those of its owner.
         """
-        if not self._of:
-            return None
         around = current_scope()
-        owners = [self._of.get(text, around) for text in texts]
+        owners = [self.known.get(text, around) for text in texts]
         here = _key(around)
         if all(owner is around or _key(owner) == here for owner in owners):
             return None
@@ -94,13 +96,13 @@ class Owners:
 
     def noted(self, texts: Sequence[str]) -> dict[str, Scope]:
         """Return who owns which of `texts`, to be forgotten when they are embedded."""
-        return {text: self._of[text] for text in texts if text in self._of}
+        return {text: self.known[text] for text in texts if text in self.known}
 
     def forget(self, noted: dict[str, Scope]) -> None:
         """Forget texts that have been embedded, unless another document has written the same text meanwhile."""
         for text, owner in noted.items():
-            if self._of.get(text) is owner:
-                del self._of[text]
+            if self.known.get(text) is owner:
+                del self.known[text]
 
 
 def _key(scope: Scope | None) -> Any:

@@ -38,8 +38,8 @@ def plan(rag: Any, hooks: Any, patches: Patches) -> None:
 
 
 def rebuild(rag: Any) -> None:
-    """Rebuild, without the meter, the roles that LightRAG has rebuilt with it."""
-    for role, state in rag._role_llm_states.items():
+    """Rebuild, without the meter, the roles that LightRAG has rebuilt with it, if it has roles."""
+    for role, state in (getattr(rag, "_role_llm_states", None) or {}).items():
         if hasattr(state.wrapped, "ragmeter_metered"):
             rag._rebuild_single_role_llm_func(role)
 
