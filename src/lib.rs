@@ -34,6 +34,7 @@ pub mod quota;
 pub mod run;
 pub mod stream;
 pub mod tokens;
+pub mod totals;
 pub mod unit;
 pub mod usage;
 
@@ -47,7 +48,8 @@ pub use ledger::Ledger;
 pub use meter::{Meter, Scope, meter};
 pub use provider::Hints;
 pub use quota::Quota;
-pub use run::{Deferred, Listener, Run, Totals};
+pub use run::{Deferred, Listener, Run};
 pub use stream::{StreamFilter, UsageStream, read_usage};
+pub use totals::Totals;
 pub use unit::Unit;
 pub use usage::{Counts, Flag, Flags, Origin, Usage};

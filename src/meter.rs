@@ -7,7 +7,8 @@ use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use crate::call::{Call, Dim, Labels, LabelsRef};
 use crate::id::{Id, Micros, now};
-use crate::run::{Deferred, Listener, Report, Run, Savings};
+use crate::run::{Deferred, Listener, Report, Run};
+use crate::totals::Savings;
 use crate::usage::{Origin, Usage};
 
 /// Who pays for the calls made in some stretch of code: the innermost run and the labels in force there.

@@ -39,6 +39,7 @@ __all__ = [
     "extract_usage",
     "get_encoding",
     "health",
+    "hold_all",
     "langfuse_run_attrs",
     "is_configured",
     "list_encoding_names",
@@ -51,6 +52,7 @@ __all__ = [
     "record_cache_hit",
     "record_run_token_usage",
     "record_tokens",
+    "release_all",
     "resolve_model",
     "scope_variable",
     "set_ledger_notice",
@@ -344,7 +346,7 @@ class Scope:
         outer: Scope | None = None,
         *,
         quota: Any = None,
-        attempt: int | None = None,
+        attempt: Any = None,  # an int; labels are handed over as dicts of str
         **labels: str | None,
     ) -> Scope: ...
     @property

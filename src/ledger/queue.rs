@@ -7,7 +7,8 @@ use super::journal::Trouble;
 use super::{Counted, Durability, Event, Ledger, entry, lock, say, work};
 use crate::call::{Call, Labels, LabelsRef};
 use crate::id::{Id, now};
-use crate::run::{Listener, Savings};
+use crate::run::Listener;
+use crate::totals::Savings;
 use crate::unit::Unit;
 use crate::usage::{Counts, Origin, Usage};
 

@@ -9,7 +9,8 @@ use super::run::PyRun;
 use crate::call::{Call, Dim, Labels, LabelsRef};
 use crate::id::Id;
 use crate::meter::meter;
-use crate::run::{Listener, Run, Savings};
+use crate::run::{Listener, Run};
+use crate::totals::Savings;
 
 /// Counts calls in a run that would otherwise have an entry for each document and session there ever was.
 struct Folded {

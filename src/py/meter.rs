@@ -15,7 +15,8 @@ use crate::health::HEALTH;
 use crate::id::Id;
 use crate::ledger::Ledger;
 use crate::meter::{Scope, Share, meter};
-use crate::run::{Report, Savings};
+use crate::run::Report;
+use crate::totals::Savings;
 use crate::usage::{Origin, Usage};
 
 fn in_scope(py: Python<'_>, given: Option<&Scope>, record: impl for<'s> FnOnce(Option<&'s Scope>)) {

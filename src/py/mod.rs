@@ -1,7 +1,9 @@
 //! The counter window: translates between Python and the nouns of this crate, owns no rules. One file per noun.
 
 mod classes;
+mod counting;
 mod delivery;
+mod encoding;
 mod enter;
 mod extract;
 mod items;
@@ -31,6 +33,8 @@ mod _native {
     #[pymodule_export]
     use super::delivery::{PySender, is_configured, post_once};
     #[pymodule_export]
+    use super::encoding::PyEncoding;
+    #[pymodule_export]
     use super::enter::{PyEntered, PyRunBlock, PyWithin};
     #[pymodule_export]
     use super::extract::{PyStreamFilter, PyUsageStream, extract_usage};
@@ -58,8 +62,8 @@ mod _native {
     use super::scope::{PyScope, current_scope};
     #[pymodule_export]
     use super::tokens::{
-        PyCounter, PyEncoding, count_tokens, count_tokens_batch, count_until, get_encoding, list_encoding_names,
-        resolve_model, truncate_tokens,
+        PyCounter, count_tokens, count_tokens_batch, count_until, get_encoding, list_encoding_names, resolve_model,
+        truncate_tokens,
     };
     #[pymodule_export]
     use super::usage::PyUsage;

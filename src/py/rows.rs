@@ -11,7 +11,7 @@ use crate::id::{Id, Micros};
 use crate::ledger::outbox::Letter;
 use crate::ledger::query::Bucket;
 use crate::ledger::{CallRow, Filter, Sum};
-use crate::run::Totals;
+use crate::totals::Totals;
 use crate::unit::Unit;
 
 pub(super) fn parse_id(id: &str) -> PyResult<Id> {

@@ -12,7 +12,8 @@ use super::text::Text;
 use super::usage::PyUsage;
 use crate::call::{Call, Dim};
 use crate::id::{Id, now};
-use crate::run::{self, Listener, Run, Totals};
+use crate::run::{self, Listener, Run};
+use crate::totals::Totals;
 
 /// A unit of work and what the calls inside it cost. Made by `ragmeter.run()`; safe to read from any thread, also
 /// while calls come in.

@@ -68,7 +68,7 @@ def watch() -> Patches:
 
 
 def remember(call: OpenCall, role: str) -> Callable[[], None]:
-    """Return what is to be called when a model call has ended well: it remembers what the answer missed last has cost."""
+    """Return what is to be called when a model call has ended well: it remembers what the answer missed last cost."""
     keys = missed.get()
     missed.set(keys[:-1])
 

@@ -5,7 +5,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyInt, PyString};
 
 use super::quiet;
-use crate::py::tokens::{count, on, utf8};
+use crate::py::counting::{count, on, utf8};
 use crate::tokens::{Encoding, EncodingName};
 
 fn encoding() -> &'static Encoding {

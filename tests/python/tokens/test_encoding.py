@@ -157,6 +157,12 @@ def test_counts_for_a_model_or_in_an_encoding():
     assert ragmeter.count_tokens("") == 0
 
 
+def test_a_model_named_by_half_a_character_is_one_that_nobody_knows():
+    assert ragmeter.count_tokens("some text", "gpt-\ud800") == ragmeter.count_tokens("some text")
+    with pytest.raises(ValueError, match="no encoding is named"):
+        tokens.get_encoding("\ud800")
+
+
 def test_a_batch_counts_each_text_by_itself():
     chunks = [text * 20 for text in texts(7, 200)]
     expected = [ragmeter.count_tokens(chunk) for chunk in chunks]
