@@ -157,6 +157,9 @@ def hostile(encoding: str, prose: str, counters, rounds: int) -> None:
     pick, size = random.Random(3), 1_000_000
     texts = {
         "one letter": "a" * size,
+        "one rare letter": "Ӟ" * (size // 2),
+        "one vowel sign": "ि" * (size // 3),
+        "dashes": "-" * size,
         "spaces": " " * size,
         "newlines": "\n" * size,
         "digits": "".join(pick.choices("0123456789", k=size)),

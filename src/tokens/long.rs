@@ -5,16 +5,20 @@
 //! the neighbours are not compatible, steps back if there is none, and remembers the dead ends: each place is left
 //! backwards at most once.
 //!
-//! Where many tokens must be tried for each that fits, as in a long line of dashes, merging is quicker (`repeats`).
+//! Where many tokens must be tried for each that fits, as in a long line of dashes, merging is quicker (`repeats`). What
+//! repeats itself is searched for a few rounds only (`cycle`).
 
 #![allow(clippy::indexing_slicing)] // positions are at most the length of the piece, ids come from the vocabulary
 
+use super::cycle;
 use super::repeats;
 use super::vocab::{NONE, Vocab};
 
 /// How many tokens are tried beyond five for each four bytes before the search is given up. Random letters take one a
 /// byte, what repeats itself up to 25.
 const PATIENCE: usize = 64;
+/// After so many tokens it pays to look whether they repeat themselves.
+const OFTEN: usize = 32;
 
 /// Number of tokens of `piece`.
 pub(super) fn count(vocab: &Vocab, piece: &[u8]) -> usize {
@@ -30,7 +34,7 @@ fn search(vocab: &Vocab, piece: &[u8]) -> Vec<u32> {
     let mut dead = vec![0_u64; piece.len() / 64 + 1];
     let (mut at, mut tokens) = (0, Vec::new());
     let mut next = vocab.longest(piece);
-    let mut tries = 0;
+    let (mut tries, mut copied) = (0, 0);
     loop {
         tries += 1;
         if tries > at + at / 4 + PATIENCE {
@@ -42,6 +46,10 @@ fn search(vocab: &Vocab, piece: &[u8]) -> Vec<u32> {
         if fits {
             tokens.push(next);
             at = end;
+            if tokens.len().is_multiple_of(OFTEN) {
+                at = cycle::go_on(vocab, piece, &mut tokens, at);
+                copied = if at > end { tokens.len() } else { copied };
+            }
             if at == piece.len() {
                 return tokens;
             }
@@ -53,6 +61,10 @@ fn search(vocab: &Vocab, piece: &[u8]) -> Vec<u32> {
             // Nothing fits here: this place is dead, try a shorter token before it.
             dead[at / 64] |= 1 << (at % 64);
             let Some(last) = tokens.pop() else { return tokens };
+            if tokens.len() < copied {
+                // Of what was copied nobody knows which longer tokens do not fit.
+                return repeats::tokens(vocab, piece);
+            }
             at -= vocab.width(last);
             next = shorter(vocab, &piece[at..at + vocab.width(last)]);
         }

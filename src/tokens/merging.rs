@@ -5,9 +5,8 @@
 use std::hint::select_unpredictable;
 
 use super::fetch::fetch;
+use super::lengths::Lengths;
 use super::vocab::{NONE, Vocab};
-
-const LENGTHS: usize = 1 << 13;
 
 /// What only merging needs; built when the first piece is no token.
 pub(super) struct Merging {
@@ -16,10 +15,7 @@ pub(super) struct Merging {
     merges: Merges,
     /// Tokens that are one character below U+10000, by that character.
     characters: Vec<u32>,
-    /// Which lengths tokens have, up to 63 bytes or more, by hash of their first three bytes.
-    lengths: Vec<u64>,
-    /// Lengths of 63 bytes and more, longest first.
-    great_lengths: Vec<usize>,
+    lengths: Lengths,
 }
 
 impl Merging {
@@ -29,8 +25,7 @@ impl Merging {
             byte_pairs: vec![ID; 1 << 16],
             merges: Merges::new(&[]),
             characters: vec![NONE; 1 << 16],
-            lengths: vec![0; LENGTHS],
-            great_lengths: Vec::new(),
+            lengths: Lengths::new((0..vocab.len() as u32).filter_map(|id| vocab.token(id))),
         };
         let mut pairs = Vec::with_capacity(vocab.len());
         for id in 0..vocab.len() as u32 {
@@ -48,16 +43,8 @@ impl Merging {
                 let (left, right) = vocab.parts(id);
                 pairs.push((left, right, id));
             }
-            if token.len() >= 3 {
-                merging.lengths[length_place(token)] |= 1 << token.len().min(63);
-            }
-            if token.len() >= 63 {
-                merging.great_lengths.push(token.len());
-            }
         }
         merging.merges = Merges::new(&pairs);
-        merging.great_lengths.sort_unstable_by(|a, b| b.cmp(a));
-        merging.great_lengths.dedup();
         merging
     }
 
@@ -93,15 +80,10 @@ impl Merging {
         Begun { key, hash: self.merges.hash(key) }
     }
 
-    /// Which lengths tokens have that start with the first three of these bytes: a bit each, the last for 63 and more.
+    /// How long the tokens can be that a text starts with.
     #[inline]
-    pub(super) fn lengths(&self, bytes: &[u8]) -> u64 {
-        self.lengths[length_place(bytes)]
-    }
-
-    /// Lengths of 63 bytes and more, longest first.
-    pub(super) fn great_lengths(&self) -> &[usize] {
-        &self.great_lengths
+    pub(super) fn lengths(&self) -> &Lengths {
+        &self.lengths
     }
 }
 
@@ -146,14 +128,6 @@ impl Question {
         let slots = &merging.merges.slots;
         (slots[self.place & (slots.len() - 1)] ^ self.key).min(u64::from(ID)) as u32
     }
-}
-
-/// Where the lengths of tokens that start with these three bytes stand.
-#[inline]
-fn length_place(bytes: &[u8]) -> usize {
-    let byte = |at: usize| u64::from(bytes.get(at).copied().unwrap_or(0));
-    let start = byte(0) | byte(1) << 8 | byte(2) << 16;
-    (start.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32) as usize & (LENGTHS - 1)
 }
 
 /// Ids are below 2^21 - 1.

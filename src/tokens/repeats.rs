@@ -10,6 +10,7 @@
 
 use std::collections::BTreeMap;
 
+use super::cycle;
 use super::long::compatible;
 use super::vocab::{NONE, Vocab};
 
@@ -41,6 +42,7 @@ pub(super) fn tokens(vocab: &Vocab, piece: &[u8]) -> Vec<u32> {
         if fits {
             at += found.iter().map(|id| vocab.width(*id)).sum::<usize>();
             tokens.append(&mut found);
+            at = cycle::go_on(vocab, piece, &mut tokens, at);
             if at > doubtful {
                 window = WINDOW;
             }

@@ -216,21 +216,7 @@ impl Vocab {
     pub(super) fn longest(&self, bytes: &[u8]) -> u32 {
         let Some(&first) = bytes.first() else { return NONE };
         let merging = self.merging();
-        let mut lengths = merging.lengths(bytes);
-        if lengths >> 63 != 0 {
-            for &length in merging.great_lengths() {
-                if let Some(start) = bytes.get(..length) {
-                    let id = self.find_long(start);
-                    if id != NONE {
-                        return id;
-                    }
-                }
-            }
-            lengths &= !(1 << 63);
-        }
-        while lengths != 0 {
-            let length = 63 - lengths.leading_zeros() as usize;
-            lengths &= !(1 << length);
+        for length in merging.lengths().of(bytes) {
             if let Some(start) = bytes.get(..length) {
                 let id = self.find(start);
                 if id != NONE {

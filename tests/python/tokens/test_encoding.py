@@ -119,6 +119,16 @@ def test_what_repeats_itself_has_the_tokens_of_tiktoken(pair):
         "ไ",
         "中文",
         "😀",
+        "®",
+        "Λ",
+        "Ӟ",
+        "Ỷ",
+        "ฏ",
+        "ᄊ",
+        "ᐐ",
+        "ኰ",
+        "अंत",
+        "Straße",
     ]
     repeats = [unit * (length // len(unit)) for unit in units for length in (63, 64, 65, 130, 999, 20_000, 70_001)]
     mixed = [
@@ -126,7 +136,8 @@ def test_what_repeats_itself_has_the_tokens_of_tiktoken(pair):
         for unit in ("-=", "lo", "ab", "اب")
         for weights in ((1, 1), (1, 40))
     ]
-    for text in [f"{text} x" for text in repeats + mixed]:
+    broken_off = [unit * 300 + unit[:1] + other * 200 for unit in units for other in ("x", "-", "Ӟ", "ด")]
+    for text in [f"{text} x" for text in repeats + mixed + broken_off]:
         expected = theirs.encode_ordinary(text)
         assert ours.encode_ordinary(text) == expected, (ascii(text[:6]), len(text))
         assert ours.count(text) == len(expected), (ascii(text[:6]), len(text))
