@@ -24,7 +24,8 @@ from ragmeter.tenants.models import (
     stored_name,
 )
 from ragmeter.tenants.rows import Rows
-from ragmeter.tenants.secret import Secret, plain_url
+from ragmeter.tenants.secret import Secret
+from ragmeter.tenants.stored import LLM, LLM_KEY, TENANT, llm_of, row_of, tenant_of
 from ragmeter.tenants.tokens import Tokens
 from ragmeter.tenants.usage import tokens, used, used_rows
 from ragmeter.tenants.vault import Vault
@@ -36,12 +37,6 @@ __all__ = ["TenantLLMService"]
 
 _LONGEST_NAME = 128
 _MOST_LABELS = 10_000
-_MOST_TOKENS = 2**63
-_TENANT = ("id", "title", "status", "defaults", "created_at")
-_LLM_KEY = ("tenant_id", "llm_factory", "llm_name", "model_type")
-_LLM = (
-    *_LLM_KEY, "api_key", "api_base", "max_tokens", "status", "verified", "quota", "created_at", "updated_at",
-)  # fmt: skip
 
 
 class TenantLLMService:
@@ -79,8 +74,8 @@ class TenantLLMService:
         self._labels: dict[tuple[str, str | None], dict[str, Any]] = {}
         self.catalog = Catalog(self.ledger)
         self.tokens = Tokens(self.ledger)
-        self._tenants = Rows(self.ledger, "tenants", _TENANT, ("id",))
-        self._llms = Rows(self.ledger, "tenant_llm", _LLM, _LLM_KEY)
+        self._tenants = Rows(self.ledger, "tenants", TENANT, ("id",))
+        self._llms = Rows(self.ledger, "tenant_llm", LLM, LLM_KEY)
 
     def __repr__(self) -> str:
         return f"TenantLLMService({self.ledger!r})"
@@ -112,11 +107,11 @@ class TenantLLMService:
 
     def tenants(self) -> list[Tenant]:
         """Return every tenant."""
-        return [_tenant(row) for row in self._tenants.find()]
+        return [tenant_of(row) for row in self._tenants.find()]
 
     def tenant(self, tenant_id: str) -> Tenant | None:
         """Return a tenant, or None."""
-        return next((_tenant(row) for row in self._tenants.find(id=tenant_id)), None)
+        return next((tenant_of(row) for row in self._tenants.find(id=tenant_id)), None)
 
     def ensure_tenant(self, tenant_id: str) -> Tenant:
         """Return a tenant; make it if it is not there."""
@@ -253,7 +248,7 @@ class TenantLLMService:
             changes["api_key"] = Secret(changes["api_key"])
         changed = replace(llm, **changes, updated_at=_now())
         row = self._row(changed)
-        key = {name: row[name] for name in _LLM_KEY}
+        key = {name: row[name] for name in LLM_KEY}
         if not self._llms.update({name: row[name] for name in (*changes, "updated_at")}, **key):
             msg = f"tenant '{llm.tenant_id}' has no model '{llm.llm_name}@{llm.llm_factory}'"
             raise NotThereError(msg)
@@ -275,7 +270,7 @@ class TenantLLMService:
     def _forget_limits(self, rows: Sequence[dict[str, Any]]) -> None:
         for row in rows:
             if row["quota"] is not None:
-                set_limit(self.quota, TenantLLM(*(row[name] for name in _LLM_KEY)))
+                set_limit(self.quota, TenantLLM(*(row[name] for name in LLM_KEY)))
 
     def get_api_key(self, tenant_id: str, model_name: str = "", kind: str | None = None) -> TenantLLM | None:
         """Return the model that a name means, with its key; None if the tenant has none, or may not use it.
@@ -328,7 +323,7 @@ class TenantLLMService:
         """Encrypt every stored key anew with the newest key of the vault; how many there were."""
         rows = [row for row in self._llms.find() if row["api_key"]]
         for row in rows:
-            key = {name: row[name] for name in _LLM_KEY}
+            key = {name: row[name] for name in LLM_KEY}
             # Only if nobody has stored another key meanwhile.
             self._llms.update({"api_key": self.vault.rotated(row["api_key"])}, **key, api_key=row["api_key"])
         return len(rows)
@@ -397,27 +392,10 @@ class TenantLLMService:
         }  # fmt: skip
 
     def _row(self, llm: TenantLLM) -> dict[str, Any]:
-        if llm.quota is not None and not 0 <= llm.quota < _MOST_TOKENS:
-            msg = f"a quota is 0 tokens or more, not {llm.quota}"
-            raise ValueError(msg)
-        row = {name: value for name, value in vars(llm).items() if name in _LLM}
-        key = self.vault.lock(llm.api_key) if llm.api_key is not None else None
-        return {
-            **row,
-            "api_base": plain_url(llm.api_base),
-            "api_key": key,
-            "status": int(llm.status),
-            "verified": int(llm.verified),
-        }
+        return row_of(llm, self.vault.lock(llm.api_key) if llm.api_key is not None else None)
 
     def _llm(self, row: dict[str, Any]) -> TenantLLM:
-        key = self.vault.unlock(row["api_key"]) if row["api_key"] else None
-        fields = {**row, "api_key": key, "status": bool(row["status"]), "verified": bool(row["verified"])}
-        return TenantLLM(**fields)
-
-
-def _tenant(row: dict[str, Any]) -> Tenant:
-    return Tenant(**{**row, "status": bool(row["status"]), "defaults": json.loads(row["defaults"])})
+        return llm_of(row, self.vault.unlock(row["api_key"]) if row["api_key"] else None)
 
 
 def _name(field: str, text: str) -> str:
