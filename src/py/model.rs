@@ -14,7 +14,7 @@ use pyo3::types::{PyDict, PyString, PyType};
 use pyo3::{ffi, intern};
 
 use super::classes::{Classes, Found};
-use super::names::{Column, columns};
+use super::names::Columns;
 use crate::provider::{Means, Place};
 
 /// The metaclass of pydantic's models, once one was seen.
@@ -24,7 +24,7 @@ static MODELS: Classes<Model, 512> = Classes::new();
 
 /// What is known of the objects of one class where they stand in one place.
 pub(super) struct Model {
-    columns: Box<[Column]>,
+    columns: Columns,
     extra: Option<Extra>,
     /// Properties that lead to usage.
     computed: Box<[(Py<PyString>, &'static Means)]>,
@@ -39,6 +39,12 @@ impl Model {
             Found::New => Self::learn(object, place),
             Found::Full => None,
         }
+    }
+
+    /// The same, of a class that was met.
+    #[inline]
+    pub(super) fn known(object: &Bound<'_, PyAny>, place: Place) -> Option<&'static Self> {
+        if let Found::Known(model) = MODELS.find(object, place as u8) { Some(model) } else { None }
     }
 
     #[cold]
@@ -56,13 +62,13 @@ impl Model {
         let computed = Place::rows().iter().filter(|row| row.place == place && row.means.object == Some(Place::Usage));
         let computed = computed.filter(|row| is_property(row.name));
         let computed = computed.map(|row| (PyString::intern(py, row.name).unbind(), &row.means)).collect();
-        let model = Self { columns: columns(&own, place), extra: Extra::of(&class), computed };
+        let model = Self { columns: Columns::new(&own, place), extra: Extra::of(&class), computed };
         MODELS.keep(&class, place as u8, model)
     }
 
     /// What the attributes of an object mean, in the order in which its class has them.
     #[inline]
-    pub(super) fn columns(&self) -> &[Column] {
+    pub(super) fn columns(&self) -> &Columns {
         &self.columns
     }
 

@@ -122,6 +122,39 @@ def test_a_property_is_not_asked_where_the_body_speaks():
     assert not asked
 
 
+def test_a_model_that_is_changed_by_hand():
+    expected = ragmeter.extract_usage(BODY).as_dict()
+    ragmeter.extract_usage(Answer.model_validate(BODY))
+    for gone in ("id", "created", "model"):
+        answer = Answer.model_validate(BODY)
+        answer.__dict__["usage_metadata"] = {"total_tokens": 5}
+        del answer.__dict__[gone]
+        assert ragmeter.extract_usage(answer).as_dict() == expected
+        del answer.__dict__["usage"]
+        assert ragmeter.extract_usage(answer).total_tokens == 5
+
+
+def test_a_model_that_changes_while_it_is_read():
+    class Changing:
+        def __init__(self, answer):
+            self._answer = answer
+
+        @property
+        def total_tokens(self):
+            self._answer.__dict__.clear()
+            return 5
+
+    class Twice(Answer):
+        usage: Any = None
+        meta: Any = None
+
+    for _ in range(3):
+        answer = Twice.model_construct(id="a", usage=BODY["usage"], meta={"usage": BODY["usage"]})
+        assert ragmeter.extract_usage(answer).total_tokens == 120
+        answer.usage = Changing(answer)
+        assert ragmeter.extract_usage(answer).total_tokens == 5
+
+
 def test_a_named_tuple_is_an_object():
     class Parts(NamedTuple):
         cached_tokens: int
