@@ -4,6 +4,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyByteArray, PyBytes, PyDict, PyFloat, PyInt, PyList, PyMemoryView, PyString, PyTuple};
 
+use super::computed::Computed;
 use super::items::{Attributes, Items, Said};
 use super::model::{self, Model};
 use super::names::{Columns, Lookup, Names};
@@ -176,11 +177,16 @@ impl<'py> Teller<'_, 'py> {
         if let Some(more) = model.extra(object) {
             self.members(&more, false, place, depth);
         }
-        if !model.computed().is_empty() && !self.facts.says_usage() {
-            for (name, means) in model.computed() {
-                if let Ok(value) = object.getattr(name) {
-                    self.member(**means, &value, place, depth);
-                }
+        if !model.computed().names().is_empty() && !self.facts.says_usage() {
+            self.computed(model.computed(), object, place, depth);
+        }
+    }
+
+    /// Asks for what the class makes up, for nothing was said of usage so far.
+    fn computed(&mut self, computed: &Computed, object: &Bound<'py, PyAny>, place: Place, depth: usize) {
+        for (name, means) in computed.names() {
+            if let Ok(Some(value)) = object.getattr_opt(name) {
+                self.member(**means, &value, place, depth);
             }
         }
     }
@@ -200,6 +206,8 @@ impl<'py> Teller<'_, 'py> {
             }
         } else if own.is_none_or(|own| !has_public(own)) {
             self.names(object, place, depth);
+        } else if !self.facts.says_usage() {
+            Computed::of_plain(object, place, |computed| self.computed(computed, object, place, depth));
         }
     }
 
