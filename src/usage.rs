@@ -322,13 +322,11 @@ impl Usage {
         Self { counts, origin, flags, about: None }
     }
 
-    /// A Usage of the counts that `fill` puts in, with the rules between units enforced and the flags that it returns.
+    /// Takes the counts that `fill` puts in, with the rules between units enforced and the flags that it returns.
     #[inline]
-    pub(crate) fn reported(fill: impl FnOnce(&mut Counts) -> Flags) -> Self {
-        let mut usage = Self::default();
-        usage.flags = fill(&mut usage.counts);
-        usage.flags = usage.flags.union(usage.counts.settle());
-        usage
+    pub(crate) fn report(&mut self, fill: impl FnOnce(&mut Counts) -> Flags) {
+        self.flags = fill(&mut self.counts);
+        self.flags = self.flags.union(self.counts.settle());
     }
 
     /// The Usage of a call of which no more than the totals is reported; nothing there is to be settled.

@@ -27,7 +27,7 @@ pub(crate) enum Kind {
 #[allow(clippy::struct_excessive_bools)] // each says something of its own
 #[derive(Clone, Debug)]
 pub(crate) struct Facts {
-    known: u128,
+    known: Slots,
     values: [u64; Slot::COUNT],
     pub(super) malformed: bool,
     pub(super) truncated: bool,
@@ -54,7 +54,7 @@ pub(crate) struct Facts {
 impl Default for Facts {
     fn default() -> Self {
         Self {
-            known: 0,
+            known: Slots::NONE,
             values: [0; Slot::COUNT],
             malformed: false,
             truncated: false,
@@ -81,31 +81,26 @@ impl Default for Facts {
 const MOST_ITERATIONS: usize = 1024;
 
 impl Facts {
-    const fn bit(slot: Slot) -> u128 {
-        1 << slot as u8
-    }
-
     /// The number in `slot`, if it was said.
     #[inline]
     pub(super) fn get(&self, slot: Slot) -> Option<u64> {
-        if self.known & Self::bit(slot) == 0 { None } else { self.values.get(slot as usize).copied() }
+        if self.known.has(slot) { self.values.get(slot as usize).copied() } else { None }
     }
 
     /// Whether any of `slots` was said.
     #[inline]
     pub(super) const fn any(&self, slots: Slots) -> bool {
-        self.known & slots.0 != 0
+        self.known.meets(slots)
     }
 
-    /// The numbers of `slots` that were said, by the place of their slot.
+    /// Hands the numbers of `slots` that were said to `take`, by the number of their slot.
     #[inline]
-    pub(super) fn said(&self, slots: Slots) -> impl Iterator<Item = (usize, u64)> {
-        let mut left = self.known & slots.0;
-        std::iter::from_fn(move || {
-            let at = left.trailing_zeros() as usize;
-            left &= left.wrapping_sub(1);
-            Some((at, *self.values.get(at)?))
-        })
+    pub(super) fn said(&self, slots: Slots, mut take: impl FnMut(usize, u64)) {
+        self.known.and(slots).each(|at| {
+            if let Some(count) = self.values.get(at) {
+                take(at, *count);
+            }
+        });
     }
 
     /// Puts a number that the caller knows.
@@ -113,13 +108,13 @@ impl Facts {
     pub(super) fn set(&mut self, slot: Slot, count: u64) {
         if let Some(value) = self.values.get_mut(slot as usize) {
             *value = count;
-            self.known |= Self::bit(slot);
+            self.known.add(slot);
         }
     }
 
     /// Forgets `slots`.
     pub(super) fn forget(&mut self, slots: Slots) {
-        self.known &= !slots.0;
+        self.known = self.known.without(slots);
     }
 
     /// Hears a number.
@@ -127,9 +122,9 @@ impl Facts {
     pub(crate) fn count(&mut self, slot: Slot, number: Number) {
         match number {
             Number::Count(count) => self.set(slot, count),
-            Number::Null => self.forget(Slots::of(&[slot])),
+            Number::Null => self.known.remove(slot),
             Number::Bad => {
-                self.forget(Slots::of(&[slot]));
+                self.known.remove(slot);
                 self.malformed = true;
             }
         }
@@ -235,7 +230,7 @@ impl Facts {
     #[cold]
     pub(super) fn tell_again(&mut self, slots: Slots) {
         self.forget(slots);
-        if slots.0 & Self::bit(Slot::ItemCacheRead) != 0 {
+        if slots.has(Slot::ItemCacheRead) {
             self.iterations.clear();
         }
     }
@@ -253,7 +248,7 @@ impl Facts {
     #[cold]
     fn put_aside(&mut self) {
         let slots = Place::Usage.slots();
-        let mut choice = Self { known: self.known & slots.0, values: self.values, ..Self::default() };
+        let mut choice = Self { known: self.known.and(slots), values: self.values, ..Self::default() };
         choice.malformed = std::mem::replace(&mut self.malformed, self.malformed_before);
         (choice.cost, choice.upstream) = (self.cost.take(), self.upstream.take());
         (choice.seconds, choice.byok) = (self.seconds.take(), std::mem::take(&mut self.byok));
@@ -340,7 +335,7 @@ impl Facts {
 
     /// Forgets everything.
     pub(crate) fn clear(&mut self) {
-        self.known = 0;
+        self.known = Slots::NONE;
         (self.malformed, self.truncated, self.done, self.byok) = (false, false, false, false);
         (self.of_choice, self.embeds, self.choice) = (false, false, None);
         (self.kind, self.label) = (Kind::Plain, Label::None);
@@ -360,15 +355,12 @@ impl Facts {
         if newer.get(Slot::ResultInput) == Some(0) && self.get(Slot::ResultInput).is_some() {
             newer.forget(Slots::of(&[Slot::ResultInput]));
         }
-        let mut left = newer.known;
-        while left != 0 {
-            let at = left.trailing_zeros() as usize;
-            left &= left - 1;
-            if let (Some(mine), Some(theirs)) = (self.values.get_mut(at), newer.values.get(at)) {
-                *mine = *theirs;
+        newer.said(Slots::ALL, |at, count| {
+            if let Some(mine) = self.values.get_mut(at) {
+                *mine = count;
             }
-        }
-        self.known |= newer.known;
+        });
+        self.known = self.known.or(newer.known);
         self.cost = newer.cost.or(self.cost);
         self.upstream = newer.upstream.or(self.upstream);
         self.seconds = newer.seconds.or(self.seconds);

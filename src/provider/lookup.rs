@@ -22,8 +22,8 @@ const _: () = assert!(ROWS_LEN * 2 < SIZE, "the table stays half empty");
 impl Means {
     /// The slots that a member leads to, here or below. What stands twice is told twice; the first telling is void.
     pub(super) fn slots(self) -> Slots {
-        let below = |place: Option<Place>| place.map_or(0, |place| place.slots().0);
-        Slots(below(self.object) | below(self.items))
+        let below = |place: Option<Place>| place.map_or(Slots::NONE, Place::slots);
+        below(self.object).or(below(self.items))
     }
 }
 
@@ -193,20 +193,21 @@ static BELOW: [Slots; PLACES] = below();
 
 #[allow(clippy::indexing_slicing)]
 const fn below() -> [Slots; PLACES] {
-    let mut sets = [Slots(0); PLACES];
+    let mut sets = [Slots::NONE; PLACES];
     let mut round = 0;
     while round < 8 {
         let mut row = 0;
         while row < ROWS_LEN {
             let (place, _, means) = LISTED[row];
             if let Some(slot) = means.count {
-                sets[place as usize].0 |= 1 << slot as u8;
+                sets[place as usize].add(slot);
             }
             if let Some(object) = means.object {
-                sets[place as usize].0 |= sets[object as usize].0;
+                sets[place as usize] = sets[place as usize].or(sets[object as usize]);
             }
             if let Some(items) = means.items {
-                sets[place as usize].0 |= sets[items as usize].0 | Slots::of(items.sums()).0;
+                let below = sets[items as usize].or(Slots::of(items.sums()));
+                sets[place as usize] = sets[place as usize].or(below);
             }
             row += 1;
         }

@@ -137,7 +137,8 @@ pub(crate) fn usage_of(facts: &mut Facts, hints: &Hints<'_>) -> Option<Usage> {
         return None;
     }
     let mut others = Vec::new();
-    let mut usage = Usage::reported(|counts| count(facts, hints, dialect, counts, &mut others));
+    let mut usage = Usage::default();
+    usage.report(|counts| count(facts, hints, dialect, counts, &mut others));
     let (provider, cost, request) = (hints.provider_name(), facts.cost(), facts.request_id.as_deref());
     let mut about = facts.about.take();
     if provider.is_some() || cost.is_some() || request.is_some() || !others.is_empty() {

@@ -79,6 +79,7 @@ pub(crate) enum Place {
 
 /// What a member means, by the type of its value.
 #[derive(Clone, Copy, Debug)]
+#[repr(align(8))] // one step to hand it on
 pub(crate) struct Means {
     /// Where a number or a numeric text goes.
     pub count: Option<Slot>,
@@ -98,6 +99,19 @@ impl Means {
     /// The choices of an answer.
     #[cfg(feature = "python")]
     pub(crate) const CHOICES: Self = items(Place::Choice);
+
+    /// Whether a number or a text means something.
+    #[cfg(feature = "python")]
+    #[inline]
+    pub(crate) const fn says_something(self) -> bool {
+        self.count.is_some() || self.note.is_some()
+    }
+
+    /// Whether it leads to another place.
+    #[cfg(feature = "python")]
+    pub(crate) const fn leads(self) -> bool {
+        self.object.is_some() || self.items.is_some()
+    }
 
     pub(super) const fn or_object(self, place: Place) -> Self {
         Self { object: Some(place), ..self }

@@ -72,25 +72,25 @@ pub(super) struct Ready {
 impl Ready {
     #[allow(clippy::indexing_slicing, clippy::cast_possible_truncation)] // run by the compiler
     pub(super) const fn new(dialect: Dialect) -> Self {
-        let (mut any, mut row_of, mut row) = (0, [0; Slot::COUNT], 0);
+        let (mut any, mut row_of, mut row) = (Slots::NONE, [0; Slot::COUNT], 0);
         while row < dialect.units.len() {
             let mut rest = dialect.units[row].slots;
             while let [slot, tail @ ..] = rest {
-                assert!(any & Slots::of(&[*slot]).0 == 0, "a slot fills two units");
-                any |= Slots::of(&[*slot]).0;
+                assert!(!any.has(*slot), "a slot fills two units");
+                any.add(*slot);
                 row_of[*slot as usize] = row as u8;
                 rest = tail;
             }
             row += 1;
         }
-        let (mut added, mut rest) = (0, dialect.beside);
+        let (mut added, mut rest) = (Slots::NONE, dialect.beside);
         while let [part, tail @ ..] = rest {
             if part.added {
-                added |= Slots::of(part.slots).0;
+                added = added.or(Slots::of(part.slots));
             }
             rest = tail;
         }
-        Self { dialect, any: Slots(any), row_of, added: Slots(added) }
+        Self { dialect, any, row_of, added }
     }
 
     /// Whether `facts` say anything that this dialect reads.
@@ -101,13 +101,13 @@ impl Ready {
 
     /// Fills in the counts that `facts` amount to. The totals are inclusive afterwards.
     pub(super) fn count(&self, facts: &Facts, counts: &mut Counts, flags: &mut Flags) {
-        for (slot, count) in facts.said(self.any) {
+        facts.said(self.any, |slot, count| {
             let row = self.row_of.get(slot).and_then(|row| self.dialect.units.get(usize::from(*row)));
             if let Some(Row { unit, slots }) = row {
                 let count = if let [_] = slots { Some(count) } else { first(facts, slots) };
                 counts.set(*unit, count.unwrap_or(0));
             }
-        }
+        });
         self.totals(facts, counts, flags);
     }
 

@@ -260,21 +260,86 @@ impl Note {
     }
 }
 
-/// A set of slots.
+/// A set of slots, in halves: what is written in part cannot be read as a whole at once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Slots(pub(super) u128);
+pub(crate) struct Slots([u64; 2]);
 
+#[allow(clippy::indexing_slicing)] // a half of two
 impl Slots {
+    /// No slot.
+    pub(super) const NONE: Self = Self([0; 2]);
     /// Every slot.
-    pub(crate) const ALL: Self = Self(u128::MAX);
+    pub(super) const ALL: Self = Self([u64::MAX; 2]);
 
     /// These slots.
     pub(crate) const fn of(slots: &[Slot]) -> Self {
-        let (mut bits, mut rest) = (0, slots);
+        let (mut set, mut rest) = (Self::NONE, slots);
         while let [slot, tail @ ..] = rest {
-            bits |= 1 << *slot as u8;
+            set.add(*slot);
             rest = tail;
         }
-        Self(bits)
+        set
+    }
+
+    /// The half in which `slot` is, and its bit there.
+    const fn bit(slot: Slot) -> (usize, u64) {
+        let at = slot as usize;
+        ((at / 64) & 1, 1 << (at % 64))
+    }
+
+    /// Puts `slot` in.
+    #[inline]
+    pub(super) const fn add(&mut self, slot: Slot) {
+        let (half, bit) = Self::bit(slot);
+        self.0[half] |= bit;
+    }
+
+    /// Takes `slot` out.
+    #[inline]
+    pub(super) const fn remove(&mut self, slot: Slot) {
+        let (half, bit) = Self::bit(slot);
+        self.0[half] &= !bit;
+    }
+
+    /// Whether `slot` is in the set.
+    #[inline]
+    pub(super) const fn has(self, slot: Slot) -> bool {
+        let (half, bit) = Self::bit(slot);
+        self.0[half] & bit != 0
+    }
+
+    /// Whether any slot is in both sets.
+    #[inline]
+    pub(super) const fn meets(self, other: Self) -> bool {
+        (self.0[0] & other.0[0]) | (self.0[1] & other.0[1]) != 0
+    }
+
+    /// The slots that are in both sets.
+    #[inline]
+    pub(super) const fn and(self, other: Self) -> Self {
+        Self([self.0[0] & other.0[0], self.0[1] & other.0[1]])
+    }
+
+    /// The slots that are in either set.
+    #[inline]
+    pub(super) const fn or(self, other: Self) -> Self {
+        Self([self.0[0] | other.0[0], self.0[1] | other.0[1]])
+    }
+
+    /// The slots that are not in the other set.
+    #[inline]
+    pub(super) const fn without(self, other: Self) -> Self {
+        Self([self.0[0] & !other.0[0], self.0[1] & !other.0[1]])
+    }
+
+    /// Hands each of the slots' numbers to `take`, in their order.
+    #[inline]
+    pub(super) fn each(self, mut take: impl FnMut(usize)) {
+        for (first, mut left) in [0, 64].into_iter().zip(self.0) {
+            while left != 0 {
+                take(first + left.trailing_zeros() as usize);
+                left &= left - 1;
+            }
+        }
     }
 }

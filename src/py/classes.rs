@@ -37,7 +37,8 @@ impl<T, const SIZE: usize> Classes<T, SIZE> {
     }
 
     /// What is known under `tag` of the class of `object`.
-    #[inline]
+    #[inline(always)]
+    #[allow(clippy::inline_always)] // once an object, and the first glance finds it
     pub(super) fn find(&self, object: &Bound<'_, PyAny>, tag: u8) -> Found<&T> {
         let class = object.get_type_ptr() as usize;
         for cell in self.cells(class, tag) {
@@ -62,11 +63,12 @@ impl<T, const SIZE: usize> Classes<T, SIZE> {
         None
     }
 
-    fn cells(&self, class: usize, tag: u8) -> &[OnceLock<Row<T>>] {
+    #[inline]
+    fn cells(&self, class: usize, tag: u8) -> impl Iterator<Item = &OnceLock<Row<T>>> {
         // Classes are aligned, so that the lowest bits of an address say nothing.
         let mixed = (class as u64 ^ u64::from(tag)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
         #[allow(clippy::cast_possible_truncation)] // the upper half
-        let at = (mixed >> 32) as usize & (SIZE - 1);
-        self.cells.get(at..SIZE.min(at + REACH)).unwrap_or_default()
+        let first = (mixed >> 32) as usize;
+        (0..REACH).filter_map(move |behind| self.cells.get(first.wrapping_add(behind) & (SIZE - 1)))
     }
 }

@@ -1,6 +1,7 @@
 //! The counter window: translates between Python and the nouns of this crate, owns no rules. One file per noun.
 
 mod classes;
+mod computed;
 mod counting;
 mod delivery;
 mod encoding;

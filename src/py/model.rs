@@ -10,12 +10,13 @@ use std::ptr;
 
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyDict, PyString, PyType};
+use pyo3::types::{PyDict, PyType};
 use pyo3::{ffi, intern};
 
 use super::classes::{Classes, Found};
-use super::names::{Column, columns};
-use crate::provider::{Means, Place};
+use super::computed::Computed;
+use super::names::Columns;
+use crate::provider::Place;
 
 /// The metaclass of pydantic's models, once one was seen.
 static METACLASS: PyOnceLock<Py<PyType>> = PyOnceLock::new();
@@ -24,10 +25,10 @@ static MODELS: Classes<Model, 512> = Classes::new();
 
 /// What is known of the objects of one class where they stand in one place.
 pub(super) struct Model {
-    columns: Box<[Column]>,
+    columns: Columns,
     extra: Option<Extra>,
     /// Properties that lead to usage.
-    computed: Box<[(Py<PyString>, &'static Means)]>,
+    computed: Computed,
 }
 
 impl Model {
@@ -41,6 +42,12 @@ impl Model {
         }
     }
 
+    /// The same, of a class that was met.
+    #[inline]
+    pub(super) fn known(object: &Bound<'_, PyAny>, place: Place) -> Option<&'static Self> {
+        if let Found::Known(model) = MODELS.find(object, place as u8) { Some(model) } else { None }
+    }
+
     #[cold]
     fn learn(object: &Bound<'_, PyAny>, place: Place) -> Option<&'static Self> {
         let (py, class) = (object.py(), object.get_type());
@@ -48,27 +55,20 @@ impl Model {
             return None;
         }
         let own = own(object)?;
-        let property = py.import("builtins").and_then(|builtins| builtins.getattr("property")).ok()?;
-        let is_property = |name| {
-            let found: PyResult<Option<Bound<'_, PyAny>>> = class.getattr_opt(name);
-            found.is_ok_and(|found| found.is_some_and(|found| found.is_instance(&property).unwrap_or(false)))
-        };
-        let computed = Place::rows().iter().filter(|row| row.place == place && row.means.object == Some(Place::Usage));
-        let computed = computed.filter(|row| is_property(row.name));
-        let computed = computed.map(|row| (PyString::intern(py, row.name).unbind(), &row.means)).collect();
-        let model = Self { columns: columns(&own, place), extra: Extra::of(&class), computed };
+        let computed = Computed::properties(&class, place);
+        let model = Self { columns: Columns::new(&own, place), extra: Extra::of(&class), computed };
         MODELS.keep(&class, place as u8, model)
     }
 
     /// What the attributes of an object mean, in the order in which its class has them.
     #[inline]
-    pub(super) fn columns(&self) -> &[Column] {
+    pub(super) fn columns(&self) -> &Columns {
         &self.columns
     }
 
-    /// Properties that lead to usage, by name.
+    /// Properties that lead to usage.
     #[inline]
-    pub(super) fn computed(&self) -> &[(Py<PyString>, &'static Means)] {
+    pub(super) fn computed(&self) -> &Computed {
         &self.computed
     }
 
@@ -114,7 +114,7 @@ impl Extra {
 
 /// The same where nothing is known of how objects lie in memory: the name to ask for.
 #[cfg(any(Py_GIL_DISABLED, Py_LIMITED_API, PyPy, GraalPy))]
-struct Extra(Py<PyString>);
+struct Extra(Py<pyo3::types::PyString>);
 
 #[cfg(any(Py_GIL_DISABLED, Py_LIMITED_API, PyPy, GraalPy))]
 impl Extra {

@@ -2,7 +2,8 @@
 //!
 //! Attribute names are interned, so that the same name is the same object wherever it stands. One glance at its address
 //! replaces reading it; other texts, such as the keys that `json.loads` makes, are read. Objects of one class keep their
-//! attributes in the same order, so that of a class that is known not even the glance is needed.
+//! attributes in the same order, so that of a class that is known not even the glance is needed, and only what means
+//! something is looked at.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -10,6 +11,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyString};
 
+use super::items::NUMBERED;
 use crate::provider::{Means, Place};
 
 const BITS: u32 = 10;
@@ -130,25 +132,58 @@ impl Lookup {
     }
 }
 
+/// The attributes of the objects of one class where they stand in one place.
+pub(super) struct Columns {
+    all: Box<[Column]>,
+    /// Those to be looked at in an object that is laid out like the one they were learned from: first those that lead
+    /// nowhere, for to look into another object may run Python code.
+    told: Box<[Column]>,
+    /// Nobody else can ever have their addresses.
+    _held: Box<[Py<PyString>]>,
+}
+
 /// A name and what it means where objects of some class stand in some place.
+#[derive(Clone, Copy)]
 pub(super) struct Column {
-    address: usize,
-    means: Option<&'static Means>,
-    /// Nobody else can ever have this address.
-    _held: Py<PyString>,
+    pub(super) address: usize,
+    pub(super) means: Option<&'static Means>,
+    /// Number of the attribute.
+    pub(super) number: isize,
 }
 
 /// Columns of one class that are kept at most.
 const MOST_COLUMNS: usize = 64;
 
-/// The names in `own`, and what they mean in `place`.
-pub(super) fn columns(own: &Bound<'_, PyDict>, place: Place) -> Box<[Column]> {
-    let column = |name: Bound<'_, PyAny>| {
-        let name = name.cast_into_exact::<PyString>().ok()?;
-        let means = place.member(name.to_str().ok()?.as_bytes());
-        Some(Column { address: name.as_ptr() as usize, means, _held: name.unbind() })
-    };
-    own.keys().iter().map_while(column).take(MOST_COLUMNS).collect()
+impl Columns {
+    /// The names in `own`, and what they mean in `place`.
+    pub(super) fn new(own: &Bound<'_, PyDict>, place: Place) -> Self {
+        let names = own.keys().iter().map_while(|name| name.cast_into_exact::<PyString>().ok()).take(MOST_COLUMNS);
+        let held: Box<[Py<PyString>]> = names.map(Bound::unbind).collect();
+        let column = |(name, number): (&Py<PyString>, isize)| {
+            let means = name.to_str(own.py()).ok().and_then(|name| place.member(name.as_bytes()));
+            Column { address: name.as_ptr() as usize, means, number }
+        };
+        let all: Box<[Column]> = held.iter().zip(0..).map(column).collect();
+        let leads = |column: &&Column| column.means.is_some_and(|means| means.leads());
+        let (doors, others): (Vec<&Column>, Vec<&Column>) = all.iter().partition(leads);
+        // The last one is looked at to see whether what stands before it stands where it should.
+        let last = all.last().map(|column| column.number);
+        let others = others.into_iter().filter(|column| column.means.is_some() || Some(column.number) == last);
+        let told = others.chain(doors).copied().filter(|_| NUMBERED).collect();
+        Self { all, told, _held: held }
+    }
+
+    /// All of them, in their order.
+    #[inline]
+    pub(super) fn all(&self) -> &[Column] {
+        &self.all
+    }
+
+    /// Those to be looked at, in the order in which to do so.
+    #[inline]
+    pub(super) fn told(&self) -> &[Column] {
+        &self.told
+    }
 }
 
 /// An address has at most 56 bits.

@@ -4,9 +4,10 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyByteArray, PyBytes, PyDict, PyFloat, PyInt, PyList, PyMemoryView, PyString, PyTuple};
 
-use super::items::{Items, Said};
+use super::computed::Computed;
+use super::items::{Attributes, Items, Said};
 use super::model::{self, Model};
-use super::names::{Column, Lookup, Names};
+use super::names::{Columns, Lookup, Names};
 use crate::provider::json::{Fed, Scanner};
 use crate::provider::{Collector, Facts, Means, Note, Number, Place};
 
@@ -41,7 +42,7 @@ struct Teller<'a, 'py> {
     budget: u32,
 }
 
-/// How many members of an object are usually looked into.
+/// How many members of a dict are usually looked into.
 const FEW: usize = 3;
 
 impl<'py> Teller<'_, 'py> {
@@ -50,7 +51,7 @@ impl<'py> Teller<'_, 'py> {
             return;
         }
         if let Ok(dict) = object.cast::<PyDict>() {
-            self.members(dict, None, place, depth);
+            self.members(dict, false, place, depth);
         } else if let Some(model) = Model::of(object, place) {
             self.model(model, object, place, depth);
         } else {
@@ -70,38 +71,74 @@ impl<'py> Teller<'_, 'py> {
         true
     }
 
+    /// Hears the members of a dict.
+    #[inline]
+    fn members(&mut self, dict: &Bound<'py, PyDict>, attributes: bool, place: Place, depth: usize) {
+        self.items(Items::new(dict, Lookup::new(self.names, place, attributes.then_some(&[]))), place, depth);
+    }
+
     /// Hears plain values at once and looks into the others when the dict is done: that may run Python code, which may
     /// change the dict.
-    fn members(
-        &mut self,
-        dict: &Bound<'py, PyDict>,
-        attributes: Option<&'static [Column]>,
-        place: Place,
-        depth: usize,
-    ) {
+    fn items(&mut self, items: Items<'_, 'py>, place: Place, depth: usize) {
         let (mut few, first) = ([const { None }; FEW], self.later.len());
-        for (means, said) in Items::new(dict, Lookup::new(self.names, place, attributes)) {
-            match (said, means.count) {
-                (Said::Null, _) => self.null(*means),
-                (Said::Number(number), Some(slot)) => self.facts.count(slot, number),
-                (Said::Number(_), None) => {}
-                (Said::Object(value), _) if self.plain(*means, &value, depth) => {}
-                (Said::Object(value), _) if means.items == Some(Place::Choice) => self.choices = Some((value, depth)),
-                (Said::Object(value), _) => match few.iter_mut().find(|free| free.is_none()) {
+        for (means, said) in items {
+            if let Some(value) = self.hear(*means, said, depth) {
+                match few.iter_mut().find(|free| free.is_none()) {
                     Some(free) => *free = Some((means, value)),
                     None => self.later.push((means, value)),
-                },
+                }
             }
         }
         for (means, value) in few.iter().map_while(Option::as_ref) {
-            self.compound(**means, value, place, depth);
+            self.deep(**means, value, place, depth);
         }
         let mut next = first;
         while let Some((means, value)) = self.later.get(next).cloned() {
             next += 1;
-            self.compound(*means, &value, place, depth);
+            self.deep(*means, &value, place, depth);
         }
         self.later.truncate(first);
+    }
+
+    /// Hears the attributes of an object of a class that is known, and looks into them as soon as it comes to them.
+    fn own(&mut self, own: &Bound<'py, PyDict>, columns: &'static Columns, place: Place, depth: usize) {
+        let mut attributes = Attributes::new(own, columns);
+        for (means, said) in &mut attributes {
+            if let Some(value) = self.hear(*means, said, depth) {
+                self.deep(*means, &value, place, depth);
+            }
+        }
+        if let Some(rest) = attributes.rest(self.names, place) {
+            self.items(rest, place, depth);
+        }
+    }
+
+    /// Hears a plain value; any other is handed back to be looked into.
+    #[inline(always)]
+    #[allow(clippy::inline_always)] // once a member
+    fn hear(&mut self, means: Means, said: Said<'py>, depth: usize) -> Option<Bound<'py, PyAny>> {
+        match said {
+            Said::Null => self.null(means),
+            Said::Number(slot, number) => self.facts.count(slot, number),
+            Said::Text(note, text) => self.note(note, &text.to_string_lossy(), depth),
+            Said::Object(value) if means.says_something() && self.plain(means, &value, depth) => {}
+            Said::Object(value) if means.items == Some(Place::Choice) => self.choices = Some((value, depth)),
+            Said::Object(value) => return Some(value),
+        }
+        None
+    }
+
+    /// Looks into a value that is not plain.
+    #[inline]
+    fn deep(&mut self, means: Means, value: &Bound<'py, PyAny>, parent: Place, depth: usize) {
+        if let Some(place) = means.object.filter(|_| !means.says_something())
+            && !value.is_instance_of::<PyDict>()
+            && let Some(model) = Model::known(value, place)
+        {
+            self.inner_model(model, value, place, parent, depth);
+        } else {
+            self.compound(means, value, parent, depth);
+        }
     }
 
     fn null(&mut self, means: Means) {
@@ -135,16 +172,21 @@ impl<'py> Teller<'_, 'py> {
 
     fn model(&mut self, model: &'static Model, object: &Bound<'py, PyAny>, place: Place, depth: usize) {
         if let Some(own) = model::own(object) {
-            self.members(&own, Some(model.columns()), place, depth);
+            self.own(&own, model.columns(), place, depth);
         }
         if let Some(more) = model.extra(object) {
-            self.members(&more, None, place, depth);
+            self.members(&more, false, place, depth);
         }
-        if !model.computed().is_empty() && !self.facts.says_usage() {
-            for (name, means) in model.computed() {
-                if let Ok(value) = object.getattr(name) {
-                    self.member(**means, &value, place, depth);
-                }
+        if !model.computed().names().is_empty() && !self.facts.says_usage() {
+            self.computed(model.computed(), object, place, depth);
+        }
+    }
+
+    /// Asks for what the class makes up, for nothing was said of usage so far.
+    fn computed(&mut self, computed: &Computed, object: &Bound<'py, PyAny>, place: Place, depth: usize) {
+        for (name, means) in computed.names() {
+            if let Ok(Some(value)) = object.getattr_opt(name) {
+                self.member(**means, &value, place, depth);
             }
         }
     }
@@ -154,16 +196,18 @@ impl<'py> Teller<'_, 'py> {
         let own = object.getattr(intern!(py, "__dict__")).ok();
         let own = own.as_ref().and_then(|own| own.cast::<PyDict>().ok());
         if let Some(own) = own {
-            self.members(own, Some(&[]), place, depth);
+            self.members(own, true, place, depth);
         }
         // What pydantic does not know by name.
         if let Ok(more) = object.getattr(intern!(py, "__pydantic_extra__")) {
             model::met(object);
             if let Ok(more) = more.cast::<PyDict>() {
-                self.members(more, None, place, depth);
+                self.members(more, false, place, depth);
             }
         } else if own.is_none_or(|own| !has_public(own)) {
             self.names(object, place, depth);
+        } else if !self.facts.says_usage() {
+            Computed::of_plain(object, place, |computed| self.computed(computed, object, place, depth));
         }
     }
 
@@ -229,10 +273,7 @@ impl<'py> Teller<'_, 'py> {
             && !value.is_instance_of::<PyDict>()
             && let Some(model) = Model::of(value, place)
         {
-            if self.text.wants(place) && self.facts.admits(place, parent) && self.enter(place, depth + 1) {
-                self.model(model, value, place, depth + 1);
-                self.facts.leave(place);
-            }
+            self.inner_model(model, value, place, parent, depth);
         } else if let Ok(list) = value.cast::<PyList>() {
             if let Some(place) = means.items.filter(|place| self.text.wants(*place)) {
                 list.iter().for_each(|item| self.item(&item, place, depth));
@@ -256,6 +297,21 @@ impl<'py> Teller<'_, 'py> {
         }
     }
 
+    #[inline]
+    fn inner_model(
+        &mut self,
+        model: &'static Model,
+        object: &Bound<'py, PyAny>,
+        place: Place,
+        parent: Place,
+        depth: usize,
+    ) {
+        if self.text.wants(place) && self.facts.admits(place, parent) && self.enter(place, depth + 1) {
+            self.model(model, object, place, depth + 1);
+            self.facts.leave(place);
+        }
+    }
+
     fn item(&mut self, item: &Bound<'py, PyAny>, place: Place, depth: usize) {
         if !is_scalar(item) && !item.is_instance_of::<PyList>() && !item.is_none() {
             self.object(item, place, depth + 2);
@@ -266,11 +322,16 @@ impl<'py> Teller<'_, 'py> {
         if let Some(slot) = means.count {
             self.facts.count(slot, Number::read(text.as_bytes()));
         }
-        match means.note {
-            Some(Note::Wrapped) => self.wrapped_text(text.as_bytes()),
-            Some(note) if note.flows() => self.text.take(note, text.as_bytes()),
-            Some(note) => self.facts.note(note, text, depth),
-            None => {}
+        if let Some(note) = means.note {
+            self.note(note, text, depth);
+        }
+    }
+
+    fn note(&mut self, note: Note, text: &str, depth: usize) {
+        match note {
+            Note::Wrapped => self.wrapped_text(text.as_bytes()),
+            _ if note.flows() => self.text.take(note, text.as_bytes()),
+            _ => self.facts.note(note, text, depth),
         }
     }
 

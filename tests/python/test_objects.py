@@ -122,6 +122,94 @@ def test_a_property_is_not_asked_where_the_body_speaks():
     assert not asked
 
 
+class Keeping:
+    """What a plain object keeps beside its usage."""
+
+    def __init__(self, kept, **more):
+        self.id, self.model, self._usage = "a1", "m", kept
+        vars(self).update(more)
+
+
+class Property(Keeping):
+    @property
+    def usage(self):
+        return self._usage
+
+
+class Attribute(Keeping):
+    usage = BODY["usage"]
+
+
+class Answering(Keeping):
+    def __getattr__(self, name):
+        if name == "usage":
+            return self._usage
+        raise AttributeError(name)
+
+
+class Inside:
+    def __init__(self, usage):
+        self.kind, self.message = "message_start", Property(usage)
+
+
+@pytest.mark.parametrize("kind", [Property, Attribute, Answering, Inside])
+def test_usage_may_be_what_the_class_of_a_plain_object_makes_up(kind):
+    for _ in range(2):
+        assert seen(ragmeter.extract_usage(kind(BODY["usage"]))) == seen(ragmeter.extract_usage(BODY))
+        assert kind is Attribute or ragmeter.extract_usage(kind({})) is None
+
+
+def test_a_plain_object_is_asked_for_nothing_else():
+    asked = []
+
+    class Asking(Keeping):
+        def __getattr__(self, name):
+            asked.append(name)
+            raise KeyError(name)
+
+        def usage_info(self):
+            asked.append("called")
+
+    expected = ragmeter.extract_usage(BODY).as_dict()
+    assert ragmeter.extract_usage(Asking(None, usage=BODY["usage"])).as_dict() == expected
+    assert "usage" not in asked
+    assert ragmeter.extract_usage(Asking(None)) is None
+    assert "called" not in asked
+
+
+def test_a_model_that_is_changed_by_hand():
+    expected = ragmeter.extract_usage(BODY).as_dict()
+    ragmeter.extract_usage(Answer.model_validate(BODY))
+    for gone in ("id", "created", "model"):
+        answer = Answer.model_validate(BODY)
+        answer.__dict__["usage_metadata"] = {"total_tokens": 5}
+        del answer.__dict__[gone]
+        assert ragmeter.extract_usage(answer).as_dict() == expected
+        del answer.__dict__["usage"]
+        assert ragmeter.extract_usage(answer).total_tokens == 5
+
+
+def test_a_model_that_changes_while_it_is_read():
+    class Changing:
+        def __init__(self, answer):
+            self._answer = answer
+
+        @property
+        def total_tokens(self):
+            self._answer.__dict__.clear()
+            return 5
+
+    class Twice(Answer):
+        usage: Any = None
+        meta: Any = None
+
+    for _ in range(3):
+        answer = Twice.model_construct(id="a", usage=BODY["usage"], meta={"usage": BODY["usage"]})
+        assert ragmeter.extract_usage(answer).total_tokens == 120
+        answer.usage = Changing(answer)
+        assert ragmeter.extract_usage(answer).total_tokens == 5
+
+
 def test_a_named_tuple_is_an_object():
     class Parts(NamedTuple):
         cached_tokens: int
