@@ -18,6 +18,7 @@ mod counter;
 mod cut;
 mod encoding;
 mod fetch;
+mod foreign;
 mod key;
 mod long;
 mod mask;
@@ -29,6 +30,7 @@ mod scan;
 mod special;
 #[cfg(target_arch = "x86_64")]
 mod sse2;
+mod symbols;
 mod text;
 mod vocab;
 
