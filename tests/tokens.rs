@@ -129,6 +129,20 @@ fn long_pieces_are_encoded_as_short_ones() {
 }
 
 #[test]
+fn pieces_with_as_many_symbols_as_there_is_room_for_are_encoded() {
+    for name in EncodingName::ALL {
+        for length in 1..90 {
+            for unit in ["ก", "𠮷", "क𠮷", "हि", "\u{e3e}𝔸"] {
+                let text: String = unit.chars().cycle().take(length).collect();
+                let tokens = name.get().encode(&text);
+                assert_eq!(name.get().decode_bytes(&tokens), Ok(text.clone().into_bytes()), "{text:?}");
+                assert_eq!(name.get().count(&text), tokens.len(), "{text:?}");
+            }
+        }
+    }
+}
+
+#[test]
 fn a_piece_counts_the_same_when_it_is_remembered() {
     for name in [EncodingName::Cl100kBase, EncodingName::O200kBase] {
         for length in 1..200 {

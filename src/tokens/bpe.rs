@@ -2,7 +2,6 @@
 
 #![allow(clippy::indexing_slicing)] // places are masked with the number of places, the rest is bounded by the caller
 
-use super::class;
 use super::long;
 use super::merging::{Begun, ID, Merging, Question};
 use super::vocab::{NONE, Vocab};
@@ -18,7 +17,7 @@ const PLACE_BITS: u32 = 6;
 /// This and more is no rank.
 const NEVER: u32 = ID << PLACE_BITS;
 /// Parts that merge at the same time.
-const LANES: usize = 32;
+const LANES: usize = 64;
 
 /// The symbols of one part while they merge, from place 1 on.
 #[derive(Clone, Copy)]
@@ -31,25 +30,38 @@ struct Lane {
     live: u64,
     rows: usize,
     count: u32,
+    /// Symbols whose ranks are still asked for.
+    unranked: usize,
+    /// Whose count it adds to.
+    owner: u16,
 }
 
 impl Lane {
-    const EMPTY: Self = Self { ids: [ID; PLACES], ranks: [f32::from_bits(NEVER); PLACES], live: 0, rows: 0, count: 0 };
+    const EMPTY: Self = Self {
+        ids: [ID; PLACES],
+        ranks: [f32::from_bits(NEVER); PLACES],
+        live: 0,
+        rows: 0,
+        count: 0,
+        unranked: 0,
+        owner: 0,
+    };
 
-    /// Starts with the symbols of `part`, of at most `LONGEST` bytes or characters. `whole` if no token may span a part of
-    /// a character and something outside of it: then characters that are tokens need not be merged from their bytes.
+    /// Starts with the symbols of `text[start..end]`, unless they are too many.
     #[inline]
-    fn start(&mut self, vocab: &Vocab, part: &[u8], whole: bool) {
-        let symbols = if whole { self.characters(vocab, part) } else { self.bytes(vocab, part) };
+    fn start(&mut self, vocab: &Vocab, text: &[u8], start: usize, end: usize) -> bool {
+        let part = &text[start..end];
+        let symbols = if part.is_ascii() { self.bytes(vocab, part) } else { self.characters(vocab, text, start, end) };
+        let Some(symbols) = symbols else { return false };
         self.ids[(symbols + 1) & (PLACES - 1)] = ID;
         self.live = u64::MAX >> ((PLACES - 2 - symbols) & (PLACES - 1));
         self.count = symbols as u32;
+        true
     }
 
     #[inline]
     fn clear(&mut self, symbols: usize) {
-        // Most parts have one row or two: always two need no guess.
-        self.rows = (symbols.saturating_sub(1) / ROW + 1).max(2);
+        self.rows = symbols.saturating_sub(1) / ROW + 1;
         let (rows, _) = self.ranks.as_chunks_mut::<ROW>();
         for row in rows.iter_mut().take(self.rows) {
             *row = [f32::from_bits(NEVER); ROW];
@@ -57,48 +69,41 @@ impl Lane {
     }
 
     #[inline]
-    fn bytes(&mut self, vocab: &Vocab, part: &[u8]) -> usize {
-        let symbols = part.len().min(LONGEST);
+    fn bytes(&mut self, vocab: &Vocab, part: &[u8]) -> Option<usize> {
+        if part.len() > LONGEST {
+            return None;
+        }
         let merging = vocab.merging();
-        self.clear(symbols);
+        self.clear(part.len());
         for (id, &byte) in self.ids[1..].iter_mut().zip(part) {
             *id = vocab.byte(byte);
         }
         for (place, (rank, pair)) in self.ranks[1..].iter_mut().zip(part.windows(2)).enumerate() {
             *rank = to_rank(merging.byte_pair(pair[0], pair[1]), place + 1);
         }
-        symbols
+        self.unranked = 0;
+        Some(part.len())
     }
 
     #[inline]
-    fn characters(&mut self, vocab: &Vocab, part: &[u8]) -> usize {
+    fn characters(&mut self, vocab: &Vocab, text: &[u8], start: usize, end: usize) -> Option<usize> {
         let merging = vocab.merging();
-        let (mut at, mut symbols) = (0, 0);
-        while at < part.len() {
-            let (code, width) = if part[at] < 0x80 { (u32::from(part[at]), 1) } else { class::decode(part, at) };
-            let id = merging.character(code);
-            if id != NONE && at + width <= part.len() {
-                symbols += 1;
-                self.ids[symbols & (PLACES - 1)] = id;
-                at += width;
-            } else {
-                loop {
-                    symbols += 1;
-                    self.ids[symbols & (PLACES - 1)] = vocab.byte(part[at]);
-                    at += 1;
-                    if at >= part.len() || part[at] & 0xC0 != 0x80 {
-                        break;
-                    }
-                }
-            }
-        }
-        let symbols = symbols.min(LONGEST);
+        let symbols = merging.symbols().write(vocab, text, start, end, &mut self.ids[1..=LONGEST])?;
         self.clear(symbols);
         for place in 1..symbols {
+            merging.ask(self.ids[place & (PLACES - 1)], self.ids[(place + 1) & (PLACES - 1)]).expect(merging);
+        }
+        self.unranked = symbols;
+        Some(symbols)
+    }
+
+    /// Takes in the ranks of all symbols.
+    #[inline]
+    fn rank(&mut self, merging: &Merging) {
+        for place in 1..self.unranked {
             let pair = merging.ask(self.ids[place & (PLACES - 1)], self.ids[(place + 1) & (PLACES - 1)]);
             self.ranks[place & (PLACES - 1)] = to_rank(pair.answer(merging), place);
         }
-        symbols
     }
 
     /// Merges the two symbols with the lowest rank, of equal ranks the left ones, if any merge; asks for the ranks of the
@@ -106,10 +111,11 @@ impl Lane {
     #[inline]
     fn merge(&mut self, merging: &Merging, step: &mut Step) -> bool {
         let (rows, _) = self.ranks.as_chunks::<ROW>();
-        let mut best = smallest(&rows[0]).min(smallest(&rows[1]));
-        for row in rows.iter().take(self.rows).skip(2) {
-            best = best.min(smallest(row));
+        let mut least = rows[0];
+        for row in rows.iter().take(self.rows).skip(1) {
+            least = std::array::from_fn(|i| if row[i] < least[i] { row[i] } else { least[i] });
         }
+        let best = smallest(&least);
         if best >= NEVER {
             return false;
         }
@@ -177,22 +183,10 @@ fn to_rank(merged: u32, place: usize) -> f32 {
     f32::from_bits(merged << PLACE_BITS | place as u32)
 }
 
-/// A part of a piece that is to be encoded.
-#[derive(Clone, Copy, Default)]
-struct Part {
-    start: usize,
-    end: usize,
-    /// No token may span a part of a character and something outside of it.
-    whole: bool,
-    /// Whose count it adds to.
-    owner: u16,
-}
-
 /// Parts wait for each other so that many merge at the same time: one alone would wait for memory at every step.
 pub(super) struct Merger {
-    parts: [Part; 64],
-    len: usize,
     lanes: Box<[Lane]>,
+    len: usize,
     steps: [Step; LANES],
     questions: [(Question, Question); LANES],
 }
@@ -200,9 +194,8 @@ pub(super) struct Merger {
 impl Merger {
     pub(super) fn new() -> Self {
         Self {
-            parts: [Part::default(); 64],
-            len: 0,
             lanes: vec![Lane::EMPTY; LANES].into_boxed_slice(),
+            len: 0,
             steps: [Step::default(); LANES],
             questions: [<(Question, Question)>::default(); LANES],
         }
@@ -218,71 +211,56 @@ impl Merger {
             counts[usize::from(owner)] += if none { 3 } else { 2 };
             return;
         }
-        if piece.is_ascii() {
-            self.add_part(vocab, text, Part { start, end, whole: false, owner }, counts);
+        if piece.len() <= LONGEST || piece.is_ascii() {
+            self.add_part(vocab, text, start, end, owner, counts);
             return;
         }
-        if piece.len() <= LONGEST {
-            let whole = vocab.joints().whole(piece);
-            self.add_part(vocab, text, Part { start, end, whole, owner }, counts);
-            return;
-        }
-        for (from, to, whole) in vocab.joints().parts(piece) {
+        for (from, to) in vocab.joints().parts(piece) {
             let part = &piece[from..to];
             if part.len() < piece.len() && vocab.find(part) != NONE {
                 counts[usize::from(owner)] += 1;
             } else {
-                self.add_part(vocab, text, Part { start: start + from, end: start + to, whole, owner }, counts);
+                self.add_part(vocab, text, start + from, start + to, owner, counts);
             }
         }
     }
 
     #[inline]
-    fn add_part(&mut self, vocab: &Vocab, text: &[u8], part: Part, counts: &mut [u32]) {
-        if part.end - part.start > LONGEST {
-            counts[usize::from(part.owner)] += long::count(vocab, &text[part.start..part.end]) as u32;
-            return;
+    fn add_part(&mut self, vocab: &Vocab, text: &[u8], start: usize, end: usize, owner: u16, counts: &mut [u32]) {
+        if self.len == LANES {
+            self.run(vocab, counts);
         }
-        if self.len == self.parts.len() {
-            self.run(vocab, text, counts);
+        let lane = &mut self.lanes[self.len];
+        lane.owner = owner;
+        if lane.start(vocab, text, start, end) {
+            self.len += 1;
+        } else {
+            counts[usize::from(owner)] += long::count(vocab, &text[start..end]) as u32;
         }
-        self.parts[self.len] = part;
-        self.len += 1;
     }
 
     /// Counts the parts that wait.
-    pub(super) fn run(&mut self, vocab: &Vocab, text: &[u8], counts: &mut [u32]) {
-        if self.len == 0 {
+    pub(super) fn run(&mut self, vocab: &Vocab, counts: &mut [u32]) {
+        let mut len = std::mem::take(&mut self.len);
+        if len == 0 {
             return;
         }
         let merging = vocab.merging();
-        let mut parts = self.parts[..std::mem::take(&mut self.len)].iter();
-        let mut owners = [0_u16; LANES];
-        let mut active = [0_u8; LANES];
-        let mut len = 0;
-        for ((lane, owner), part) in self.lanes.iter_mut().zip(&mut owners).zip(&mut parts) {
-            lane.start(vocab, &text[part.start..part.end], part.whole);
-            *owner = part.owner;
-            active[len] = len as u8;
-            len += 1;
+        let mut active: [u8; LANES] = std::array::from_fn(|number| number as u8);
+        for lane in self.lanes.iter_mut().take(len) {
+            lane.rank(merging);
         }
         while len > 0 {
             let mut at = 0;
             while at < len {
-                let number = usize::from(active[at]) & (LANES - 1);
-                let lane = &mut self.lanes[number];
+                let lane = &mut self.lanes[usize::from(active[at]) & (LANES - 1)];
                 if lane.merge(merging, &mut self.steps[at & (LANES - 1)]) {
                     at += 1;
                     continue;
                 }
-                counts[usize::from(owners[number])] += lane.count;
-                if let Some(part) = parts.next() {
-                    lane.start(vocab, &text[part.start..part.end], part.whole);
-                    owners[number] = part.owner;
-                } else {
-                    len -= 1;
-                    active.swap(at, len);
-                }
+                counts[usize::from(lane.owner)] += lane.count;
+                len -= 1;
+                active.swap(at, len);
             }
             for (questions, step) in self.questions.iter_mut().zip(&self.steps).take(len) {
                 *questions = step.ask(merging);
@@ -297,21 +275,23 @@ impl Merger {
 /// Appends the tokens of a piece that is no token itself.
 pub(super) fn encode(vocab: &Vocab, piece: &[u8], ids: &mut Vec<u32>) {
     let merging = vocab.merging();
-    for (start, end, whole) in vocab.joints().parts(piece) {
+    for (start, end) in vocab.joints().parts(piece) {
         let part = &piece[start..end];
         let id = if part.len() == piece.len() { NONE } else { vocab.find(part) };
         if id != NONE {
             ids.push(id);
-        } else if part.len() > LONGEST {
-            long::encode(vocab, part, ids);
-        } else {
-            let mut lane = Lane::EMPTY;
-            lane.start(vocab, part, whole);
+            continue;
+        }
+        let mut lane = Lane::EMPTY;
+        if lane.start(vocab, piece, start, end) {
+            lane.rank(merging);
             let mut step = Step::default();
             while lane.merge(merging, &mut step) {
                 lane.settle(merging, &step, step.ask(merging));
             }
             ids.extend(lane.ids());
+        } else {
+            long::encode(vocab, part, ids);
         }
     }
 }

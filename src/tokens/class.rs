@@ -70,6 +70,29 @@ pub(super) fn of(code: u32) -> u8 {
     TABLE[BLOCKS + usize::from(TABLE[code >> 7]) * 128 + (code & 127)]
 }
 
+/// Class, code point and width of the character at `at`.
+#[inline]
+pub(super) fn character(text: &[u8], at: usize) -> (u8, u32, usize) {
+    match text.get(at) {
+        Some(&byte) if byte < 0x80 => (ASCII[usize::from(byte)], u32::from(byte), 1),
+        Some(_) => {
+            let (code, width) = decode(text, at);
+            (
+                if width == 2 {
+                    SMALL[code as usize & 0x7FF]
+                } else if (0x4E00..0xA000).contains(&code) || (0xAC00..0xD7A4).contains(&code) {
+                    PLAIN
+                } else {
+                    of(code)
+                },
+                code,
+                width,
+            )
+        }
+        None => (END, 0, 0),
+    }
+}
+
 /// The code point of the UTF-8 sequence at `at`, which is not ASCII, and its width in bytes.
 #[inline]
 pub(super) fn decode(bytes: &[u8], at: usize) -> (u32, usize) {

@@ -2,10 +2,9 @@
 
 #![allow(clippy::indexing_slicing)] // batch positions stay below the size of a batch
 
-use std::hint::select_unpredictable;
-
 use super::cache::{self, Cache};
-use super::class::{self, END, LETTER, LOWER, MARK, OTHER, PLAIN, SPACE, UPPER};
+use super::class::{self, LETTER, LOWER, MARK, OTHER, PLAIN, SPACE, UPPER};
+use super::foreign;
 use super::key::{self, Key, Wide};
 use super::mask::{self, BLOCK, Starts};
 use super::scan::{self, Grammar, Pattern};
@@ -113,7 +112,10 @@ pub(super) fn count<P: Pattern>(
                 continue;
             }
         }
+        // A word of the Far East, and nothing for `simple_word`: one guess, which is nearly always right.
+        let eastern = text[at] >= 0xE3 || text[at] == b' ' && text.get(at + 1).is_some_and(|byte| *byte >= 0xE3);
         if P::GRAMMAR != Grammar::R50k
+            && !eastern
             && let Some(end) = scan::simple_word::<P>(text, at)
             && end - at <= key::WIDEST
         {
@@ -124,24 +126,22 @@ pub(super) fn count<P: Pattern>(
         // Runs of letters without case are cut into parts while they are scanned.
         let (start, mut part, mut word) = (at, at, false);
         if P::GRAMMAR != Grammar::R50k {
-            let (first, code, width) = character(text, at);
-            let second = if first & (OTHER | SPACE) != 0 { character(text, at + width).0 } else { first };
+            let (first, code, width) = class::character(text, at);
+            let second = if first & (OTHER | SPACE) != 0 { class::character(text, at + width).0 } else { first };
             word = second & (UPPER | LOWER) != 0;
             if second == PLAIN {
                 let (joints, mut last) = (vocab.joints(), code);
                 at += width;
                 let class = loop {
-                    let (class, code, width) = character(text, at);
-                    if class != PLAIN {
+                    flush!(1);
+                    let Batch { bounds, len, .. } = &mut cache.batch;
+                    let run = joints.cut_run(text, at, last, goes_on::<P>(), &mut bounds[*len + 1..]);
+                    *len += run.cuts;
+                    part = if run.cuts == 0 { part } else { bounds[*len] };
+                    (at, last) = (run.end, run.last);
+                    if let Some(class) = run.behind {
                         break class;
                     }
-                    // Nobody can foretell where cuts are: the place is noted in any case, and kept if it is one.
-                    let cut = !joints.joined(last, code, text[at - 1], text[at]);
-                    flush!(1);
-                    cache.batch.bounds[cache.batch.len + 1] = at;
-                    cache.batch.len += usize::from(cut);
-                    part = select_unpredictable(cut, at, part);
-                    (at, last) = (at + width, code);
                 };
                 let ends = if P::GRAMMAR == Grammar::O200k {
                     class & (LETTER | MARK) == 0 && text.get(at) != Some(&b'\'')
@@ -160,7 +160,7 @@ pub(super) fn count<P: Pattern>(
         if part == start && whole || text[start..at].is_ascii() {
             push!(at);
         } else {
-            for (_, end, _) in vocab.joints().parts(&text[part..at]) {
+            for (_, end) in vocab.joints().parts(&text[part..at]) {
                 push!(part + end);
             }
         }
@@ -170,26 +170,11 @@ pub(super) fn count<P: Pattern>(
     total
 }
 
-/// Class, code point and width of the character at `at`.
-#[inline]
-fn character(text: &[u8], at: usize) -> (u8, u32, usize) {
-    match text.get(at) {
-        Some(&byte) if byte < 0x80 => (class::ASCII[usize::from(byte)], u32::from(byte), 1),
-        Some(_) => {
-            let (code, width) = class::decode(text, at);
-            (
-                if width == 2 {
-                    class::SMALL[code as usize & 0x7FF]
-                } else if (0x4E00..0xA000).contains(&code) || (0xAC00..0xD7A4).contains(&code) {
-                    PLAIN
-                } else {
-                    class::of(code)
-                },
-                code,
-                width,
-            )
-        }
-        None => (END, 0, 0),
+/// What a run of letters without case goes on with.
+const fn goes_on<P: Pattern>() -> u8 {
+    match P::GRAMMAR {
+        Grammar::O200k => PLAIN | MARK,
+        _ => PLAIN,
     }
 }
 
@@ -197,7 +182,7 @@ fn character(text: &[u8], at: usize) -> (u8, u32, usize) {
 #[inline]
 fn a_block_pays(text: &[u8]) -> bool {
     match text.first_chunk() {
-        Some(start) => mask::pays(*start),
+        Some(start) => foreign::pays(*start),
         None => text.is_ascii(),
     }
 }
@@ -225,8 +210,11 @@ fn look_up(vocab: &Vocab, text: &[u8], cache: &mut Cache) -> usize {
     let Lists { misses, short, middle, wide } = &mut *lists;
     let (mut missing, mut wider, mut total) = (0, 0, 0);
     let len = cache.batch.len.min(BATCH);
+    // Where words are long it is anybody's guess which are too long for a key.
+    let long_words = cache.batch.bounds[len] - cache.batch.bounds[0] > len * 8;
     for i in 0..len {
-        let key = Key::of(text, cache.batch.bounds[i], cache.batch.bounds[i + 1]);
+        let (start, end) = (cache.batch.bounds[i], cache.batch.bounds[i + 1]);
+        let key = if long_words { Key::of_any(text, start, end) } else { Key::of(text, start, end) };
         let hash = key.hash();
         cache.batch.keys[i] = key;
         cache.batch.hashes[i] = hash;
@@ -339,7 +327,7 @@ fn merge(vocab: &Vocab, text: &[u8], cache: &mut Cache, pieces: &[u16]) -> usize
         let (start, end) = cache.batch.ends(i);
         cache.merger.add(vocab, text, start, end, i, &mut cache.batch.counts);
     }
-    cache.merger.run(vocab, text, &mut cache.batch.counts);
+    cache.merger.run(vocab, &mut cache.batch.counts);
     let mut total = 0;
     for &i in pieces {
         let (start, end) = cache.batch.ends(i);

@@ -20,6 +20,18 @@ pub(super) struct Joints {
     broken: Box<[u64]>,
 }
 
+/// Characters of a run.
+pub(super) struct Run {
+    /// Where they end.
+    pub(super) end: usize,
+    /// The last character.
+    pub(super) last: u32,
+    /// How often they can be cut.
+    pub(super) cuts: usize,
+    /// The class of what comes behind, unless there was no more room.
+    pub(super) behind: Option<u8>,
+}
+
 impl Joints {
     pub(super) fn new(vocab: &Vocab) -> Self {
         let mut joints = Self { pairs: vec![0; 1 << (PAIR_BITS - 6)].into(), broken: vec![0; 1 << 10].into() };
@@ -69,17 +81,36 @@ impl Joints {
         self.pair(left, right) | self.broken(left_byte, right_byte)
     }
 
-    /// Whether every token inside the piece has whole characters only or lies in one.
+    /// Goes on behind the character `last` with characters of these classes while there is room for their places, and
+    /// writes down the places of cuts.
     #[inline]
-    pub(super) fn whole(&self, piece: &[u8]) -> bool {
-        piece
-            .windows(2)
-            .all(|pair| is_continuation(pair[1]) || pair[0] | pair[1] < 0x80 || !self.broken(pair[0], pair[1]))
+    pub(super) fn cut_run(&self, text: &[u8], at: usize, last: u32, classes: u8, places: &mut [usize]) -> Run {
+        let mut run = Run { end: at, last, cuts: 0, behind: None };
+        let mut left = text[at - 1];
+        while let Some(place) = places.get_mut(run.cuts) {
+            let (class, code, width) = match text.get(run.end..).and_then(<[u8]>::first_chunk::<3>) {
+                Some(&[first, second, third]) if first & 0xF0 == 0xE0 => {
+                    let code = u32::from(first & 0x0F) << 12 | u32::from(second & 0x3F) << 6 | u32::from(third & 0x3F);
+                    (class::of(code), code, 3)
+                }
+                _ => class::character(text, run.end),
+            };
+            if class & classes == 0 {
+                run.behind = Some(class);
+                break;
+            }
+            // Nobody can foretell where cuts are: the place is noted in any case, and kept if it is one.
+            *place = run.end;
+            run.cuts += usize::from(!self.joined(run.last, code, left, text[run.end]));
+            run.end += width;
+            (run.last, left) = (code, text[run.end - 1]);
+        }
+        run
     }
 
-    /// The parts of a piece: start, end, and whether every token inside has whole characters only or lies in one.
-    pub(super) fn parts<'a>(&'a self, piece: &'a [u8]) -> impl Iterator<Item = (usize, usize, bool)> + 'a {
-        let (mut at, mut start, mut last, mut whole) = (0, 0, 0, true);
+    /// The parts of a piece: where each starts and ends.
+    pub(super) fn parts<'a>(&'a self, piece: &'a [u8]) -> impl Iterator<Item = (usize, usize)> + 'a {
+        let (mut at, mut start, mut last) = (0, 0, 0);
         std::iter::from_fn(move || {
             while at < piece.len() {
                 let (place, first) = (at, piece[at]);
@@ -89,28 +120,20 @@ impl Joints {
                 if place == start || left | right < 0x80 {
                     continue;
                 }
-                if self.broken(piece[place - 1], first) {
-                    whole = false;
-                } else if !self.pair(left, right) {
-                    let part = (start, place, whole);
-                    (start, whole) = (place, true);
-                    return Some(part);
+                if !self.joined(left, right, piece[place - 1], first) {
+                    return Some((std::mem::replace(&mut start, place), place));
                 }
             }
-            (start < piece.len()).then(|| {
-                let part = (start, piece.len(), whole);
-                start = piece.len();
-                part
-            })
+            (start < piece.len()).then(|| (std::mem::replace(&mut start, piece.len()), piece.len()))
         })
     }
 }
 
-fn is_continuation(byte: u8) -> bool {
+pub(super) fn is_continuation(byte: u8) -> bool {
     byte & 0xC0 == 0x80
 }
 
-fn width(first: u8) -> usize {
+pub(super) fn width(first: u8) -> usize {
     match first {
         0..0xC0 => 1,
         0xC0..0xE0 => 2,

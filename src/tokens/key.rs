@@ -63,6 +63,20 @@ impl Key {
         }
     }
 
+    /// The same without a branch on the length, for texts in which it is anybody's guess which pieces are longer.
+    #[inline]
+    pub(super) fn of_any(text: &[u8], start: usize, end: usize) -> Self {
+        let fits = end.wrapping_sub(start) <= LONGEST;
+        let Some(window) = text.get(start..).and_then(<[u8]>::first_chunk::<16>) else {
+            return Self::of(text, start, end);
+        };
+        let (length, both) = (end.wrapping_sub(start) & LONGEST, u128::from_le_bytes(*window));
+        Self {
+            low: select_unpredictable(fits, both as u64 & LOW[length], 0),
+            high: select_unpredictable(fits, (both >> 64) as u64 & HIGH[length] | (length as u64) << LENGTH, 0),
+        }
+    }
+
     #[cold]
     fn at_end(piece: &[u8]) -> Self {
         let mut window = [0; 16];

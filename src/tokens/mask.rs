@@ -1,6 +1,8 @@
-//! Finds the pieces of ASCII text 64 bytes at a time: a bit for each byte, one mask for each class.
+//! Finds the pieces of text 64 bytes at a time: a bit for each byte, one mask for each class.
 
 #![allow(clippy::indexing_slicing)] // blocks have 64 bytes, bit positions are below 64
+
+use super::foreign::{self, Foreign};
 
 /// Bytes in a block.
 pub(super) const BLOCK: usize = 64;
@@ -34,81 +36,11 @@ impl Masks {
 
 /// The bytes of a block from `low` to `high`.
 #[inline]
-fn range(block: &[u8; BLOCK], low: u8, high: u8) -> u64 {
+pub(super) fn range(block: &[u8; BLOCK], low: u8, high: u8) -> u64 {
     #[cfg(target_arch = "x86_64")]
     return super::sse2::range(block, low, high);
     #[cfg(not(target_arch = "x86_64"))]
     portable::range(block, low, high)
-}
-
-/// Whether text with these bytes in front may have a whole block of pieces: what is not ASCII starts like a letter of
-/// [`add_letters`].
-#[inline]
-pub(super) fn pays(start: [u8; 8]) -> bool {
-    let word = u64::from_le_bytes(start);
-    let high = word & 0x8080_8080_8080_8080;
-    high == 0 || matches!((word >> (high.trailing_zeros() & 0x38)) as u8, 0xC3 | 0xD0 | 0xD1 | 0xD8 | 0xD9 | 0xE0)
-}
-
-/// What [`add_letters`] found that no ASCII character is.
-#[derive(Default)]
-struct Foreign {
-    /// Where the patterns see it otherwise.
-    odd: u64,
-    /// First bytes of marks that are symbols, and how many bytes each has.
-    symbols: u64,
-    width: u32,
-}
-
-/// Takes letters of the script of the first one that is not ASCII for what ASCII letters are: of Western Europe, Cyrillic,
-/// Arabic, Devanagari. Letters without case count as lower case. Marks belong to words if there is case, else they are
-/// symbols.
-#[inline]
-fn add_letters<const CASED: bool>(block: &[u8; BLOCK], masks: &mut Masks) -> Foreign {
-    let range = |low, high| range(block, low, high);
-    let is = |byte| range(byte, byte);
-    // Last bytes of upper case, of lower case, of letters without case, of marks.
-    let (mut upper, mut lower, mut plain, mut mark) = (0, 0, 0, 0);
-    let mut width = 2;
-    match block[masks.high.trailing_zeros() as usize & (BLOCK - 1)] {
-        0xC3 => {
-            let latin = is(0xC3) << 1;
-            upper = latin & range(0x80, 0x9E) & !is(0x97);
-            lower = latin & range(0x9F, 0xBF) & !is(0xB7);
-        }
-        0xD0 | 0xD1 => {
-            let (first, second, high) = (is(0xD0) << 1, is(0xD1) << 1, range(0xB0, 0xBF));
-            upper = first & !high;
-            lower = first & high | second & range(0x80, 0x9F);
-        }
-        0xD8 | 0xD9 => {
-            let second = is(0xD9) << 1;
-            plain = is(0xD8) << 1 & range(0xA0, 0xBF) | second & range(0x80, 0x8A);
-            mark = second & range(0x8B, 0x9F);
-        }
-        0xE0 => {
-            let start = is(0xE0) << 1;
-            let (first, second) = ((start & is(0xA4)) << 1, (start & is(0xA5)) << 1);
-            plain = first & (range(0x84, 0xB9) | is(0xBD)) | second & (is(0x90) | range(0x98, 0xA1));
-            mark = (first | second & range(0x80, 0xA3)) & !plain;
-            width = 3;
-        }
-        _ => return Foreign::default(),
-    }
-    let whole = |last: u64| last | last >> 1 | last >> (width - 1);
-    let (letters, marked) = (whole(upper | lower | plain), whole(mark));
-    masks.high &= !(letters | marked);
-    masks.letter |= letters;
-    masks.lower |= whole(lower | plain);
-    let first = mark >> (width - 1);
-    if !CASED {
-        return Foreign { odd: 0, symbols: first, width };
-    }
-    masks.letter |= marked;
-    masks.lower |= marked;
-    // A mark that does not follow a letter may be a symbol; upper case goes on with what has no case.
-    let odd = first & !(masks.letter << 1) | masks.letter & !masks.lower & whole(plain | mark) << 1;
-    Foreign { odd, ..Foreign::default() }
 }
 
 /// Where pieces start in a block that starts with one.
@@ -123,8 +55,9 @@ pub(super) struct Starts {
 /// The starts in `block`, of which `len` bytes are text; `CASED` for `o200k_base`, else `cl100k_base`.
 #[inline]
 pub(super) fn starts<const CASED: bool>(block: &[u8; BLOCK], len: usize) -> Starts {
-    let mut masks = Masks::of(block);
-    let foreign = if masks.high == 0 { Foreign::default() } else { add_letters::<CASED>(block, &mut masks) };
+    let masks = Masks::of(block);
+    let (masks, foreign) =
+        if masks.high == 0 { (masks, Foreign::default()) } else { foreign::add::<CASED>(block, masks) };
     let Masks { letter, lower, digit, space, newline, white, quote, high } = masks;
     let symbol = !(letter | digit | white | high);
     let mut limit = len.min((high | foreign.odd).trailing_zeros() as usize).min(BLOCK);
@@ -160,7 +93,8 @@ pub(super) fn starts<const CASED: bool>(block: &[u8; BLOCK], len: usize) -> Star
     }
 
     let letter_start = letter & !(letter << 1);
-    let behind_symbol_start = symbol_start << 1 | (symbol_start & foreign.symbols) << foreign.width;
+    let behind_symbol_start =
+        symbol_start << 1 | (symbol_start & foreign.twos) << 2 | (symbol_start & foreign.threes) << 3;
     starts |= letter_start & !(inline << 1) & !behind_symbol_start;
     if CASED {
         starts |= letter & !lower & lower << 1;
@@ -338,14 +272,32 @@ mod tests {
             "[a-zA-Z]",
             "[\u{a0}-ÿ]",
             "[‐-‾]",
+            "[Ā-ɏ]",
+            "[Ͱ-Ͽ]",
             "[Ѐ-ҁ]",
+            "[א-ת\u{590}-\u{5c7}]",
             "[ء-٫]",
+            "[ء-ۿ]",
             "[ऀ-ॿ]",
+            "[ঀ-෿]",
+            "[Ḁ-ỿ]",
+            "[\u{2000}-\u{203f}]",
             "[ \n'.,/(0-9]",
             "[عббЖaA'’ ]",
             "'(s|ll|LL)"
         ];
-        let same = prop_oneof!["[a-zA-Z\u{a0}-ÿ '.‘-”\n]", "[Ѐ-ҁa '.«»–\n]", "[ء-٫aA '.]", "[ऀ-ॿaA '।.]"];
+        let same = prop_oneof![
+            "[a-zA-Z\u{a0}-ÿ '.‘-”\n]",
+            "[a-zÀ-ɏḀ-ỿ '.‘-”]",
+            "[Α-ώa '.«»–]",
+            "[Ѐ-ҁa '.«»–\n]",
+            "[א-ת\u{591}-\u{5bd}a '.]",
+            "[ء-٫aA '.]",
+            "[ء-ۓa \u{200c}'.]",
+            "[ऀ-ॿaA '।.]",
+            "[ঀ-\u{9ff}aA '.]",
+            "[\u{b80}-\u{c7f}aA '.]"
+        ];
         prop_oneof![prop::collection::vec(word, 1..64), prop::collection::vec(same, 1..64)].prop_map(|all| all.concat())
     }
 
@@ -379,9 +331,13 @@ mod tests {
     #[test]
     fn every_letter_is_one_to_the_scanner_too() -> Result<(), TestCaseError> {
         for code in (0x80..0x3000).filter_map(char::from_u32) {
-            for text in
-                [format!("a{code}b A{code}B"), format!("é{code}д {code}я{code} ж"), format!("ا{code} क{code}A{code}b")]
-            {
+            for text in [
+                format!("a{code}b A{code}B"),
+                format!("é{code}д {code}я{code} ж"),
+                format!("ا{code} क{code}A{code}b"),
+                format!("ב{code} λ{code}Λ 's{code} 'ক{code} ế{code}\n"),
+                format!("-{code}ক.{code}\n“{code}b” {code}'s"),
+            ] {
                 check::<true, O200k>(&text)?;
                 check::<false, Cl100k>(&text)?;
             }

@@ -6,6 +6,7 @@ use std::hint::select_unpredictable;
 
 use super::fetch::fetch;
 use super::lengths::Lengths;
+use super::symbols::Symbols;
 use super::vocab::{NONE, Vocab};
 
 /// What only merging needs; built when the first piece is no token.
@@ -13,8 +14,7 @@ pub(super) struct Merging {
     /// Merge of each two bytes.
     byte_pairs: Vec<u32>,
     merges: Merges,
-    /// Tokens that are one character below U+10000, by that character.
-    characters: Vec<u32>,
+    symbols: Symbols,
     lengths: Lengths,
 }
 
@@ -24,18 +24,12 @@ impl Merging {
         let mut merging = Self {
             byte_pairs: vec![ID; 1 << 16],
             merges: Merges::new(&[]),
-            characters: vec![NONE; 1 << 16],
+            symbols: Symbols::new(vocab),
             lengths: Lengths::new((0..vocab.len() as u32).filter_map(|id| vocab.token(id))),
         };
         let mut pairs = Vec::with_capacity(vocab.len());
         for id in 0..vocab.len() as u32 {
             let token = vocab.token(id).unwrap_or_default();
-            if token.len() <= 3
-                && let Some(character) = std::str::from_utf8(token).ok().and_then(|text| text.chars().next())
-                && character.len_utf8() == token.len()
-            {
-                merging.characters[character as usize] = id;
-            }
             if let [first, second] = *token {
                 merging.byte_pairs[usize::from(first) << 8 | usize::from(second)] = id;
             }
@@ -48,10 +42,10 @@ impl Merging {
         merging
     }
 
-    /// The token of one character, or `NONE`.
+    /// What merging starts with.
     #[inline]
-    pub(super) fn character(&self, code: u32) -> u32 {
-        self.characters.get(code as usize).copied().unwrap_or(NONE)
+    pub(super) fn symbols(&self) -> &Symbols {
+        &self.symbols
     }
 
     /// What two bytes merge into, or `ID`.
@@ -126,12 +120,14 @@ impl Question {
     #[inline]
     pub(super) fn answer(self, merging: &Merging) -> u32 {
         let slots = &merging.merges.slots;
-        (slots[self.place & (slots.len() - 1)] ^ self.key).min(u64::from(ID)) as u32
+        let slot = slots[self.place & (slots.len() - 1)];
+        // Not the smaller one of `slot ^ key` and `ID`: the compiler makes a branch of that, which nobody can foretell.
+        select_unpredictable((slot ^ self.key) >> ID_BITS == 0, slot as u32 & ID, ID)
     }
 }
 
 /// Ids are below 2^21 - 1.
-const ID_BITS: u32 = 21;
+pub(super) const ID_BITS: u32 = 21;
 /// No token: it merges with nothing.
 pub(super) const ID: u32 = (1 << ID_BITS) - 1;
 /// No merge.

@@ -19,6 +19,7 @@ mod cut;
 mod cycle;
 mod encoding;
 mod fetch;
+mod foreign;
 mod key;
 mod lengths;
 mod long;
@@ -31,6 +32,7 @@ mod scan;
 mod special;
 #[cfg(target_arch = "x86_64")]
 mod sse2;
+mod symbols;
 mod text;
 mod vocab;
 
