@@ -21,6 +21,7 @@
 
 mod calendar;
 pub mod call;
+pub mod counts;
 pub mod delivery;
 pub mod door;
 pub mod error;
@@ -42,6 +43,7 @@ pub mod usage;
 mod py;
 
 pub use call::{Call, Dim, Labels};
+pub use counts::Counts;
 pub use error::Error;
 pub use id::Id;
 pub use ledger::Ledger;
@@ -52,4 +54,4 @@ pub use run::{Deferred, Listener, Run};
 pub use stream::{StreamFilter, UsageStream, read_usage};
 pub use totals::Totals;
 pub use unit::Unit;
-pub use usage::{Counts, Flag, Flags, Origin, Usage};
+pub use usage::{Flag, Flags, Origin, Usage};

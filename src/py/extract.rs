@@ -1,13 +1,16 @@
 //! The readers for Python: one whole answer, one stream, one stream to be passed on.
 
 #![allow(clippy::doc_markdown)] // docstrings, read in Python
+#![allow(clippy::needless_pass_by_value)] // PyO3 hands arguments over by value
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyList, PyMemoryView, PyString, PyTuple};
 
+use super::kinds;
 use super::payload;
+use super::text::Text;
 use super::usage::PyUsage;
 use crate::health::{HEALTH, Reason};
 use crate::provider::{Collector, Facts, Hints};
@@ -40,12 +43,12 @@ type Access<'a> = &'a mut dyn FnMut(&mut dyn FnMut(&mut UsageStream));
 #[pyo3(signature = (answer, *, provider = None, api = None, stream = None, headers = None))]
 pub(super) fn extract_usage<'py>(
     answer: &Bound<'py, PyAny>,
-    provider: Option<&str>,
-    api: Option<&str>,
+    provider: Option<Text<'py>>,
+    api: Option<Text<'py>>,
     stream: Option<bool>,
     headers: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Option<Bound<'py, PyUsage>>> {
-    let hints = Hints { provider, api, stream };
+    let hints = Hints { provider: provider.as_deref(), api: api.as_deref(), stream };
     let mut made = None;
     guarded(|| {
         let usage = match headers.filter(|headers| !headers.is_none()) {
@@ -81,7 +84,7 @@ pub(super) fn read(answer: &Bound<'_, PyAny>, hints: &Hints<'_>) -> Option<Usage
     if let Ok(text) = answer.cast::<PyString>() {
         return read_usage(text.to_string_lossy().as_bytes(), hints);
     }
-    if payload::is_object(answer) {
+    if kinds::is_object(answer) {
         let mut facts = Facts::default();
         payload::tell(answer, &mut facts, &mut Collector::default());
         if facts.is_plain() {
@@ -122,7 +125,7 @@ fn feed_nested(chunk: &Bound<'_, PyAny>, keep_text: bool, with: Access<'_>, dept
         with(&mut |stream| stream.feed(text.as_bytes()));
     } else if let Ok(list) = chunk.cast::<PyList>() {
         list.iter().for_each(|item| feed_nested(&item, keep_text, with, depth + 1));
-    } else if payload::is_object(chunk) {
+    } else if kinds::is_object(chunk) {
         feed_object(chunk, keep_text, with);
     } else if let Ok(list) = chunk.cast::<PyTuple>() {
         list.iter().for_each(|item| feed_nested(&item, keep_text, with, depth + 1));
@@ -168,8 +171,8 @@ impl PyUsageStream {
 impl PyUsageStream {
     #[new]
     #[pyo3(signature = (provider = None, api = None, *, keep_text = false))]
-    fn new(provider: Option<&str>, api: Option<&str>, keep_text: bool) -> Self {
-        let stream = UsageStream::new(Hints { provider, api, stream: None });
+    fn new(provider: Option<Text<'_>>, api: Option<Text<'_>>, keep_text: bool) -> Self {
+        let stream = UsageStream::new(Hints { provider: provider.as_deref(), api: api.as_deref(), stream: None });
         Self(Mutex::new(if keep_text { stream.keeping_text() } else { stream }))
     }
 

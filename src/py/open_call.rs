@@ -2,24 +2,23 @@
 //!
 //! Native because it is made, put in force and closed around every call of the host.
 
-use std::cell::Cell;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use pyo3::exceptions::PyException;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::sync::{MutexExt, PyOnceLock};
+use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyList, PyString, PyTuple};
 
+use super::estimate::Estimate;
 use super::meter::{PyShare, Record, record_in, report};
 use super::rows::parse_id;
 use super::scope::{PyScope, named_variable, set_label, set_value, value_of, variable};
 use super::usage::PyUsage;
 use crate::call::Labels;
 use crate::id::Id;
-use crate::meter::{Scope, meter};
-use crate::run::Deferred;
+use crate::meter::meter;
 
 /// A call of the host's model function that has begun and not ended. Made as `ragmeter.witness.OpenCall`.
 #[pyclass(name = "OpenCallCore", module = "ragmeter", subclass, frozen)]
@@ -124,8 +123,7 @@ impl PyOpenCall {
         }
         if let (Some(estimate), true) = (estimate, told.is_empty()) {
             let scope = self.scope.as_ref().map(|scope| Arc::clone(&scope.get().scope));
-            let due = Due { estimate: estimate.unbind(), scope: scope.clone(), named };
-            let due: Arc<dyn Deferred> = Arc::new(Estimate(Mutex::new(Some(due))));
+            let due = Estimate::due(estimate.unbind(), scope.clone(), named);
             meter().defer(scope.as_deref(), &due);
         }
         Ok(())
@@ -339,53 +337,6 @@ impl PyOpenCall {
     fn __clear__(&self) {
         let objects = std::mem::take(&mut *self.state());
         drop(objects);
-    }
-}
-
-/// An estimate that is worked out when somebody asks for a total.
-struct Estimate(Mutex<Option<Due>>);
-
-thread_local! {
-    /// Whether this thread works an estimate out. What that calls may ask for totals too, and then does not wait for
-    /// estimates that are under way: they may wait for this one.
-    static WORKS: Cell<bool> = const { Cell::new(false) };
-}
-
-struct Due {
-    estimate: Py<PyAny>,
-    scope: Option<Arc<Scope>>,
-    named: (Labels, u32),
-}
-
-impl Deferred for Estimate {
-    fn settle(&self) {
-        Python::attach(|py| {
-            let nested = WORKS.replace(true);
-            let waiting = match self.0.try_lock() {
-                Err(TryLockError::WouldBlock) if nested => None,
-                Err(TryLockError::WouldBlock) => {
-                    Some(self.0.lock_py_attached(py).unwrap_or_else(PoisonError::into_inner))
-                }
-                Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
-                Ok(waiting) => Some(waiting),
-            };
-            if let Some(mut waiting) = waiting
-                && let Some(due) = waiting.take()
-                && let Err(error) = due.record(py)
-            {
-                report(py, "estimating a call", &error);
-            }
-            WORKS.set(nested);
-        });
-    }
-}
-
-impl Due {
-    fn record(&self, py: Python<'_>) -> PyResult<()> {
-        let usage = self.estimate.bind(py).call0()?.cast_into::<PyUsage>()?;
-        let (labels, attempt) = &self.named;
-        let record = Record { id: None, attempt: *attempt, shares: Vec::new() };
-        record_in(py, self.scope.as_deref(), labels.as_ref(), &usage.get().0, record)
     }
 }
 

@@ -135,3 +135,11 @@ def test_memory_does_not_grow_with_the_stream():
         stream.feed(piece[:2] + b"x" * 2**20)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 16 * 1024  # KiB
     assert stream.usage.total_tokens == 13
+
+
+def test_hints_with_half_a_character_are_hints_that_say_nothing():
+    body = b'{"usage": {"prompt_tokens": 12, "completion_tokens": 3, "total_tokens": 15}}'
+    assert ragmeter.extract_usage(body, provider="\ud800", api="\udfff") == ragmeter.extract_usage(body)
+    stream = ragmeter.UsageStream("\ud800", "\udfff")
+    stream.feed(body)
+    assert stream.finish() == ragmeter.extract_usage(body)
