@@ -137,9 +137,9 @@ def test_memory_does_not_grow_with_the_stream():
     assert stream.usage.total_tokens == 13
 
 
-def test_hints_with_half_a_character_are_hints_that_say_nothing():
+def test_hints_with_half_a_character_spoil_nothing():
     body = b'{"usage": {"prompt_tokens": 12, "completion_tokens": 3, "total_tokens": 15}}'
-    assert ragmeter.extract_usage(body, provider="\ud800", api="\udfff") == ragmeter.extract_usage(body)
+    assert ragmeter.extract_usage(body, provider="\ud800", api="\udfff").total_tokens == 15
     stream = ragmeter.UsageStream("\ud800", "\udfff")
     stream.feed(body)
-    assert stream.finish() == ragmeter.extract_usage(body)
+    assert stream.finish().total_tokens == 15
