@@ -135,3 +135,11 @@ def test_memory_does_not_grow_with_the_stream():
         stream.feed(piece[:2] + b"x" * 2**20)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 16 * 1024  # KiB
     assert stream.usage.total_tokens == 13
+
+
+@pytest.mark.parametrize("door", [lambda body: json.dumps(body).encode(), dict, namespace])
+def test_embeddings_that_are_objects_may_have_counted_their_text(door):
+    texts = [{"values": [0.1, 0.2], "statistics": {"token_count": n, "truncated": False}} for n in (6, 3)]
+    usage = ragmeter.extract_usage(door({"embeddings": texts, "metadata": {"billable_character_count": 31}}))
+    assert (usage.input_tokens, usage.output_tokens, usage.characters) == (9, 0, 31)
+    assert ragmeter.extract_usage(door({"embeddings": [[0.1, 0.2]], "prompt_eval_count": 4})).output_tokens == 0
