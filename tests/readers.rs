@@ -129,6 +129,38 @@ fn what_stands_beside_the_counts_is_kept() {
     assert_eq!(only("voxtral").get(Unit::InputAudio), Some(1125));
     assert!(!only("voxtral").flags.has(Flag::Gap));
     assert_eq!(read(BODIES[6].0).unwrap().about().unwrap().service_tier.get(), Some("standard"));
+    assert_eq!(only("estimated_cost").about().unwrap().cost.get(), Some("0.0000268"));
+    assert_eq!(only("diem").about().unwrap().cost.get(), Some("0.00034"));
+    assert_eq!(only("document-parse").get(Unit::Pages), Some(7));
+    assert_eq!(only("billableCharacterCount\":31").get(Unit::Characters), Some(31));
+}
+
+#[test]
+fn what_was_heard_counts_once() {
+    let (heard, _) = BODIES.iter().find(|(body, _)| body.contains("\"audio_tokens\":375")).unwrap();
+    let usage = read(heard).unwrap();
+    assert_eq!(usage.get(Unit::InputAudio), Some(375));
+    assert!(![Flag::Gap, Flag::Clamped].into_iter().any(|flag| usage.flags.has(flag)));
+}
+
+#[test]
+fn a_hosted_tool_that_draws_is_a_line_of_its_own() {
+    let (body, _) = BODIES.iter().find(|(body, _)| body.contains("image_gen")).unwrap();
+    let usage = read(body).unwrap();
+    let [drawn] = &usage.about().unwrap().others[..] else { panic!("{usage:?}") };
+    assert_eq!(counts(Some(drawn)), [90, 1056, 30, 0, -1]);
+    assert_eq!(usage.get(Unit::WebSearches), Some(2));
+
+    let idle = body.replace("\"input_tokens\":90", "\"input_tokens\":0").replace("1056", "0").replace(":30}", ":0}");
+    assert!(read(idle).unwrap().about().unwrap().others.is_empty());
+}
+
+#[test]
+fn speech_counts_up_and_is_told_from_text() {
+    let (stream, _) = STREAMS.iter().find(|(stream, _)| stream.contains("usageEvent")).unwrap();
+    let usage = read(stream).unwrap();
+    let units = [Unit::InputAudio, Unit::InputText, Unit::OutputAudio, Unit::OutputText];
+    assert_eq!(units.map(|unit| usage.get(unit)), [Some(30), Some(9), Some(50), Some(4)]);
 }
 
 #[test]

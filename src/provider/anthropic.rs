@@ -36,7 +36,7 @@ pub(super) const MESSAGES: Dialect = Dialect {
 };
 
 /// Adds what the totals leave out: compactions. A round of another model is a line of its own; where the answer fell
-/// back to another model the totals are right as they are.
+/// back to another model the totals are right as they are. A tool of OpenAI's that draws is another model, too.
 pub(super) fn add_iterations(facts: &Facts, counts: &mut Counts, others: &mut Vec<Usage>) {
     if facts.iterations.iter().any(|round| round.label == Label::Fallback) {
         return;
@@ -56,7 +56,7 @@ pub(super) fn add_iterations(facts: &Facts, counts: &mut Counts, others: &mut Ve
                     counts.add(unit, count);
                 }
             }
-            Label::Advisor => {
+            Label::Advisor | Label::Drawn => {
                 let mut line = Counts::default();
                 for (unit, count) in lines {
                     line.set(unit, count);

@@ -1,6 +1,6 @@
 //! Cohere: `tokens` is what the model read and wrote, `billed_units` is what is paid.
 //!
-//! Source: cohere SDK `Usage`, `ApiMeta`; read 2026-11-22. Who states only billed units (generate, embed) is taken
+//! Source: cohere SDK `Usage`, `ApiMeta`; read 2026-11-22. Reasoning is part of what the model wrote; seen 2026-11-28. Who states only billed units (generate, embed) is taken
 //! at that.
 
 use super::openai;
@@ -25,6 +25,7 @@ pub(super) const COHERE: Dialect = Dialect {
     beside: &[Beside { side: Side::Input, slots: &[Slot::BilledImage], added: true }],
     units: &[
         unit(Unit::CacheRead, &[Slot::Cached]),
+        unit(Unit::Reasoning, &[Slot::DetailReasoning]),
         unit(Unit::InputImage, &[Slot::BilledImage]),
         unit(Unit::BillableInput, &[Slot::BilledInput]),
         unit(Unit::BillableOutput, &[Slot::BilledOutput]),

@@ -280,11 +280,20 @@ impl Facts {
                 self.sum(Some(Slot::ResultInput), input);
                 self.sum(Some(Slot::ResultOutput), output);
             }
+            Place::Statistics => self.sum(Some(Slot::ResultInput), input),
             Place::Model => {
                 self.sum(Some(Slot::ModelInput), input);
                 self.sum(Some(Slot::ModelOutput), output);
             }
-            Place::Iteration if self.iterations.len() >= MOST_ITERATIONS => self.malformed = true,
+            Place::Iteration | Place::Drawn if self.iterations.len() >= MOST_ITERATIONS => self.malformed = true,
+            // Nothing was drawn: OpenAI says 0 of every tool that it hosts.
+            Place::Drawn if input.unwrap_or(0) == 0 && output.unwrap_or(0) == 0 => {}
+            Place::Drawn => {
+                let cached = self.get(Slot::ItemCacheRead);
+                let input = input.map(|input| input.saturating_sub(cached.unwrap_or(0)));
+                let line = Iteration { label: Label::Drawn, input, output, cache_read: cached, ..Iteration::default() };
+                self.iterations.push(line);
+            }
             Place::Iteration => {
                 let iteration = Iteration {
                     label,

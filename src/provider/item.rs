@@ -26,6 +26,8 @@ pub(super) enum Label {
     OneHour,
     Compaction,
     Advisor,
+    /// What a tool that draws has used; no text says so.
+    Drawn,
     Fallback,
     Other,
 }

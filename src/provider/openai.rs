@@ -2,7 +2,7 @@
 //!
 //! Source: openai 3.54.0 `CompletionUsage`, `CreateEmbeddingResponse`, `ResponseUsage`; xAI counts reasoning beside
 //! the completion; Perplexity counts reasoning and citations beside both; read 2026-11-22. Mistral's agents guide counts
-//! what connectors brought beside the prompt; read 2026-11-28.
+//! what connectors brought beside the prompt, and its chat what it heard; read 2026-11-28.
 
 use super::rule::{Beside, Dialect, Row, Side, unit};
 use super::slot::{Slot, Slots};
@@ -26,13 +26,15 @@ const CACHE_WRITE: &[Slot] = &[
 ];
 const REASONING: &[Slot] = &[Slot::DetailReasoning, Slot::DetailThinking, Slot::Reasoning];
 
+const AUDIO: &[Slot] = &[Slot::InAudio, Slot::PromptAudio];
+
 const UNITS: &[Row] = &[
     unit(Unit::CacheRead, CACHED),
     unit(Unit::CacheWrite, CACHE_WRITE),
     unit(Unit::CacheWrite5m, &[Slot::Cache5m]),
     unit(Unit::CacheWrite1h, &[Slot::Cache1h]),
     unit(Unit::InputText, &[Slot::InText, Slot::PromptText]),
-    unit(Unit::InputAudio, &[Slot::InAudio, Slot::PromptAudio]),
+    unit(Unit::InputAudio, AUDIO),
     unit(Unit::InputImage, &[Slot::InImage, Slot::PromptImage, Slot::UsageImage]),
     unit(Unit::InputVideo, &[Slot::InVideo, Slot::UsageVideo]),
     unit(Unit::ToolPrompt, &[Slot::Connector]),
@@ -56,6 +58,7 @@ pub(super) const CHAT: Dialect = Dialect {
     beside: &[
         Beside { side: Side::Output, slots: REASONING, added: false },
         Beside { side: Side::Input, slots: &[Slot::Connector], added: true },
+        Beside { side: Side::Input, slots: AUDIO, added: false },
     ],
     units: UNITS,
 };
@@ -74,9 +77,13 @@ pub(super) const PERPLEXITY: Dialect = Dialect {
     ..CHAT
 };
 
-/// Responses, images, transcriptions, realtime; also `DashScope`'s own.
-pub(super) const RESPONSES: Dialect =
-    Dialect { marks: Slots::of(&[Slot::Input, Slot::Output]), input: &[Slot::Input], output: &[Slot::Output], ..CHAT };
+/// Responses, images, transcriptions, realtime; also `DashScope`'s own and LM Studio's.
+pub(super) const RESPONSES: Dialect = Dialect {
+    marks: Slots::of(&[Slot::Input, Slot::Output]),
+    input: &[Slot::Input],
+    output: &[Slot::Output, Slot::TotalOutput],
+    ..CHAT
+};
 
 /// Somebody who states a total and nothing else: embeddings and rerankers of Voyage, Jina, `DashScope`.
 pub(super) const TOTAL: Dialect = Dialect {

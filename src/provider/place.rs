@@ -3,7 +3,9 @@
 //! Not here: what the members are called (`words`).
 
 use super::slot::{Note, Slot};
-use Place::{CacheDetail, InputModality, Iteration, Model, OutputModality, Said, ToolCall, ToolModality};
+use Place::{
+    CacheDetail, Drawn, InputModality, Iteration, Model, OutputModality, Said, Statistics, ToolCall, ToolModality,
+};
 
 /// A kind of object that usage stands in, or on the way to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +27,12 @@ pub(crate) enum Place {
     CacheDetail,
     /// Calls of the provider's own tools.
     ServerTools,
+    /// Usage of hosted tools, beside that of the model (OpenAI).
+    ToolUsage,
+    /// What the model behind a tool that draws read and wrote (OpenAI).
+    Drawn,
+    /// Speech and text so far (Nova Sonic).
+    Spoken,
     /// One round inside an answer (Anthropic).
     Iteration,
     /// What is billed (Cohere).
@@ -41,8 +49,10 @@ pub(crate) enum Place {
     ToolModality,
     /// One result (watsonx, Titan).
     Result,
-    /// One prediction (Vertex AI).
+    /// One prediction (Vertex AI), one embedding (google-genai).
     Prediction,
+    /// What one embedded text counted (Vertex AI).
+    Statistics,
     /// One model of an application (DashScope).
     Model,
     /// One choice.
@@ -162,7 +172,18 @@ impl Place {
 
     /// Whether this is an item of a list, to be summed up when it is complete.
     pub(crate) const fn is_item(self) -> bool {
-        matches!(self, InputModality | OutputModality | ToolModality | CacheDetail | Iteration | Self::Result | Model)
+        matches!(
+            self,
+            InputModality
+                | OutputModality
+                | ToolModality
+                | CacheDetail
+                | Iteration
+                | Drawn
+                | Self::Result
+                | Statistics
+                | Model
+        )
     }
 
     /// Slots that the items of a list of this place end in when they are complete.
@@ -172,6 +193,7 @@ impl Place {
             OutputModality => &[Slot::OutText, Slot::OutAudio, Slot::OutImage],
             CacheDetail => &[Slot::Cache5m, Slot::Cache1h],
             Self::Result => &[Slot::ResultInput, Slot::ResultOutput],
+            Statistics => &[Slot::ResultInput],
             Model => &[Slot::ModelInput, Slot::ModelOutput],
             _ => &[],
         }

@@ -10,8 +10,9 @@ use super::place::{Means, Place, count, items, object, text};
 use super::slot::{Note, Slot};
 use Place::{
     BedrockMetrics, Billed, Body, BotoMeta, CacheCreation, CacheDetail, CachedDetails, Candidate, Choice, CostDetails,
-    Delta, Generated, Headers, InputDetails, InputModality, Iteration, Message, Meta, Metrics, Model, OutputDetails,
-    OutputModality, Prediction, Said, ServerTools, Tokens, ToolCall, ToolModality, Turn, Usage, Wrapped, XGroq,
+    Delta, Drawn, Generated, Headers, InputDetails, InputModality, Iteration, Message, Meta, Metrics, Model,
+    OutputDetails, OutputModality, Prediction, Said, ServerTools, Spoken, Statistics, Tokens, ToolCall, ToolModality,
+    ToolUsage, Turn, Usage, Wrapped, XGroq,
 };
 
 /// Every name. The same name may mean different things in different places.
@@ -25,7 +26,12 @@ pub(super) const LISTED: &[(Place, &str, Means)] = &[
     (Body, "usage_info", object(Usage)),                    // Mistral OCR
     (Body, "meta", object(Meta)),
     (Body, "metadata", object(Meta)),                       // Bedrock Converse, the last event
+    (Body, "token_count", object(Tokens)),                  // Cohere v1, in its first year
+    (Body, "tokens", object(Tokens)),                       // SiliconFlow, what ranks
     (Body, "metrics", object(Metrics)),
+    (Body, "stats", object(Usage)),                         // LM Studio
+    (Body, "tool_usage", object(ToolUsage)),                // OpenAI
+    (Body, "cost", object(CostDetails)),                    // Venice
     (Body, "amazon-bedrock-invocationMetrics", object(BedrockMetrics)),
     (Body, "model", text(Note::Model)),
     (Body, "modelVersion", text(Note::Model)),
@@ -50,6 +56,11 @@ pub(super) const LISTED: &[(Place, &str, Means)] = &[
     (Body, "message", object(Message)),
     (Body, "response", object(Body).or_text(Note::Delivered)),
     (Body, "Response", object(Body)),
+    (Body, "chatResponse", object(Body)),                   // Oracle
+    (Body, "chat_response", object(Body)),
+    (Body, "modelOutput", object(Body)),                    // Bedrock, a line of a batch
+    (Body, "event", object(Body)),                          // Nova Sonic
+    (Body, "usageEvent", object(Usage)),
     (Body, "interaction", object(Body)),
     (Body, "result", object(Body)),
     (Body, "data", object(Body)),
@@ -67,16 +78,18 @@ pub(super) const LISTED: &[(Place, &str, Means)] = &[
     (Body, "chunk", object(Wrapped)),
     (Body, "bytes", text(Note::Wrapped)),
     (Body, "embedding", text(Note::Vectors)),
-    (Body, "embeddings", text(Note::Vectors)),
+    (Body, "embeddings", text(Note::Vectors).or_items(Prediction)),
     (Body, "prompt_eval_count", count(Slot::PromptEval)),
     (Body, "eval_count", count(Slot::Eval)),
     (Body, "inputTextTokenCount", count(Slot::TitanInput)),
     (Body, "totalOutputTextTokenCount", count(Slot::TitanOutput)),
     (Body, "predictions", items(Prediction)),               // Vertex AI
     (Prediction, "embeddings", object(Prediction)),
-    (Prediction, "statistics", object(Place::Result)),
-    (Place::Result, "token_count", count(Slot::ItemInput)),
+    (Prediction, "statistics", object(Statistics)),
+    (Statistics, "token_count", count(Slot::ItemInput)),
+    (Statistics, "tokenCount", count(Slot::ItemInput)),
     (Meta, "billableCharacterCount", count(Slot::Characters)),
+    (Meta, "billable_character_count", count(Slot::Characters)),
     (Body, "prompt_token_count", count(Slot::LlamaPrompt)),
     (Body, "generation_token_count", count(Slot::LlamaGeneration)),
     (Body, "total_tokens", count(Slot::BodyTotal)),
@@ -98,6 +111,7 @@ pub(super) const LISTED: &[(Place, &str, Means)] = &[
 
     // Usage, OpenAI's chat shape and its relatives.
     (Usage, "prompt_tokens", count(Slot::Prompt)),
+    (Usage, "inputTextTokens", count(Slot::Prompt)),        // Yandex
     (Usage, "promptTokens", count(Slot::Prompt)),
     (Usage, "PromptTokens", count(Slot::Prompt)),
     (Usage, "completion_tokens", count(Slot::Completion)),
@@ -116,11 +130,13 @@ pub(super) const LISTED: &[(Place, &str, Means)] = &[
     (Usage, "completion_tokens_details", object(OutputDetails)),
     (Usage, "completion_token_details", object(OutputDetails)),
     (Usage, "CompletionTokensDetails", object(OutputDetails)),
+    (Usage, "completionTokensDetails", object(OutputDetails)),
     (Usage, "cached_tokens", count(Slot::Cached)),          // Moonshot, Together, HuggingFace, Cohere
     (Usage, "num_cached_tokens", count(Slot::NumCached)),   // Mistral
     (Usage, "prompt_cache_hit_tokens", count(Slot::CacheHit)),
     (Usage, "prompt_cache_miss_tokens", count(Slot::CacheMiss)),
     (Usage, "reasoning_tokens", count(Slot::Reasoning)),    // Perplexity, xAI gRPC
+    (Usage, "reasoning_output_tokens", count(Slot::Reasoning)), // LM Studio
     (Usage, "citation_tokens", count(Slot::Citation)),
     (Usage, "connector_tokens", count(Slot::Connector)),    // Mistral
     (Usage, "cached_prompt_text_tokens", count(Slot::CachedText)),
@@ -132,9 +148,11 @@ pub(super) const LISTED: &[(Place, &str, Means)] = &[
     (Usage, "prompt_audio_seconds", text(Note::Seconds)),
     (Usage, "seconds", text(Note::Seconds)),
     (Usage, "pages_processed", count(Slot::Pages)),
+    (Usage, "pages", count(Slot::Pages)),                   // Upstage
     (Usage, "characters", count(Slot::Characters)),
     (Usage, "cost", text(Note::Cost).or_object(CostDetails)),
     (Usage, "cost_details", object(CostDetails)),
+    (Usage, "estimated_cost", text(Note::Cost)),            // DeepInfra
     (Usage, "is_byok", text(Note::Byok)),
     (Usage, "cost_in_usd_ticks", count(Slot::Ticks)),
     (Usage, "server_tool_use_details", object(ServerTools)),
@@ -200,6 +218,20 @@ pub(super) const LISTED: &[(Place, &str, Means)] = &[
     (Usage, "output_tokens_by_modality", items(OutputModality)),
     (Usage, "tool_use_tokens_by_modality", items(ToolModality)),
 
+    (Meta, "total_usage", object(Usage)),                   // of any event of a stream
+
+    // Usage, Nova Sonic.
+    (Usage, "totalInputTokens", count(Slot::TotalInput)),
+    (Usage, "totalOutputTokens", count(Slot::TotalOutput)),
+    (Usage, "details", object(Spoken)),
+    (Spoken, "total", object(Spoken)),
+    (Spoken, "input", object(InputDetails)),
+    (Spoken, "output", object(OutputDetails)),
+    (InputDetails, "speechTokens", count(Slot::InAudio)),
+    (InputDetails, "textTokens", count(Slot::InText)),
+    (OutputDetails, "speechTokens", count(Slot::OutAudio)),
+    (OutputDetails, "textTokens", count(Slot::OutText)),
+
     // Usage, Cohere.
     (Usage, "billed_units", object(Billed)),
     (Usage, "tokens", object(Tokens)),
@@ -214,6 +246,9 @@ pub(super) const LISTED: &[(Place, &str, Means)] = &[
     (Billed, "classifications", count(Slot::Classifications)),
     (Tokens, "input_tokens", count(Slot::TokensInput)),
     (Tokens, "output_tokens", count(Slot::TokensOutput)),
+    (Tokens, "reasoning_tokens", count(Slot::DetailReasoning)),
+    (Tokens, "prompt_tokens", count(Slot::TokensInput)),
+    (Tokens, "response_tokens", count(Slot::TokensOutput)),
 
     // Details.
     (InputDetails, "cached_tokens", count(Slot::DetailCached)),
@@ -243,6 +278,10 @@ pub(super) const LISTED: &[(Place, &str, Means)] = &[
     (CacheDetail, "inputTokens", count(Slot::ItemCount)),
     (ServerTools, "web_search_requests", count(Slot::WebSearches)),
     (ServerTools, "web_fetch_requests", count(Slot::WebFetches)),
+    (ServerTools, "num_requests", count(Slot::WebSearches)),
+    (ToolUsage, "web_search", object(ServerTools)),
+    (ToolUsage, "image_gen", object(Drawn)),
+    (CostDetails, "usd", text(Note::Cost)),                 // Venice
     (CostDetails, "upstream_inference_cost", text(Note::UpstreamCost)),
     (CostDetails, "total_cost", text(Note::Cost)),          // Perplexity
 
@@ -265,6 +304,9 @@ pub(super) const LISTED: &[(Place, &str, Means)] = &[
     (Iteration, "output_tokens", count(Slot::ItemOutput)),
     (Iteration, "cache_read_input_tokens", count(Slot::ItemCacheRead)),
     (Iteration, "cache_creation_input_tokens", count(Slot::ItemCacheWrite)),
+    (Drawn, "input_tokens", count(Slot::ItemInput)),
+    (Drawn, "output_tokens", count(Slot::ItemOutput)),
+    (Drawn, "cached_tokens", count(Slot::ItemCacheRead)),
     (Place::Result, "input_token_count", count(Slot::ItemInput)),
     (Place::Result, "generated_token_count", count(Slot::ItemOutput)),
     (Place::Result, "tokenCount", count(Slot::ItemOutput)),

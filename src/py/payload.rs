@@ -237,6 +237,10 @@ impl<'py> Teller<'_, 'py> {
             if !is_scalar(value) {
                 self.facts.vectors();
             }
+            // Numbers say nothing, but an embedding that is an object may have counted its text.
+            if value.is_instance_of::<PyList>() {
+                self.inner(means, value, parent, depth);
+            }
             return;
         }
         if means.count.is_none() && means.note.is_none() {

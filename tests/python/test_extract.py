@@ -143,3 +143,11 @@ def test_hints_with_half_a_character_spoil_nothing():
     stream = ragmeter.UsageStream("\ud800", "\udfff")
     stream.feed(body)
     assert stream.finish().total_tokens == 15
+
+
+@pytest.mark.parametrize("door", [lambda body: json.dumps(body).encode(), dict, namespace])
+def test_embeddings_that_are_objects_may_have_counted_their_text(door):
+    texts = [{"values": [0.1, 0.2], "statistics": {"token_count": n, "truncated": False}} for n in (6, 3)]
+    usage = ragmeter.extract_usage(door({"embeddings": texts, "metadata": {"billable_character_count": 31}}))
+    assert (usage.input_tokens, usage.output_tokens, usage.characters) == (9, 0, 31)
+    assert ragmeter.extract_usage(door({"embeddings": [[0.1, 0.2]], "prompt_eval_count": 4})).output_tokens == 0

@@ -234,6 +234,57 @@ pub(crate) const BODIES: &[(&str, [i64; 5])] = &[
         r#"{"promptFeedback":{"blockReason":"SAFETY"},"usageMetadata":{"promptTokenCount":4,"totalTokenCount":4}}"#,
         [4, 0, -1, -1, -1],
     ),
+    // Mistral, which says of what it heard how many tokens it was, but counts them in the total alone.
+    (
+        r#"{"model":"voxtral-mini","usage":{"prompt_audio_seconds":4,"prompt_tokens":11,"completion_tokens":20,"total_tokens":406,"prompt_tokens_details":{"cached_tokens":0,"audio_tokens":375}}}"#,
+        [386, 20, 0, -1, -1],
+    ),
+    // Cohere, with reasoning, and as it was in its first year.
+    (
+        r#"{"usage":{"billed_units":{"input_tokens":9,"output_tokens":30},"tokens":{"input_tokens":200,"output_tokens":41,"reasoning_tokens":12},"cached_tokens":64}}"#,
+        [200, 41, 64, -1, 12],
+    ),
+    (
+        r#"{"text":"x","token_count":{"prompt_tokens":70,"response_tokens":11,"total_tokens":81,"billed_tokens":20},"meta":{"billed_units":{"input_tokens":9,"output_tokens":11}}}"#,
+        [70, 11, -1, -1, -1],
+    ),
+    // OpenAI, whose hosted tools drew and searched.
+    (
+        r#"{"id":"resp_2","object":"response","tool_usage":{"image_gen":{"input_tokens":90,"input_tokens_details":{"image_tokens":0,"text_tokens":90},"output_tokens":1056,"total_tokens":1146,"cached_tokens":30},"web_search":{"num_requests":2}},"usage":{"input_tokens":70,"output_tokens":8,"total_tokens":78}}"#,
+        [70, 8, -1, -1, -1],
+    ),
+    // Vertex AI's embeddings as google-genai hands them out.
+    (
+        r#"{"embeddings":[{"values":[0.1],"statistics":{"tokenCount":6,"truncated":false}},{"values":[0.2],"statistics":{"tokenCount":3}}],"metadata":{"billableCharacterCount":31}}"#,
+        [9, 0, -1, -1, -1],
+    ),
+    // Oracle, Yandex, LM Studio, DeepInfra, Venice, SiliconFlow, Upstage.
+    (
+        r#"{"modelId":"m","chatResponse":{"apiFormat":"GENERIC","choices":[],"usage":{"promptTokens":14,"completionTokens":6,"totalTokens":20,"promptTokensDetails":{"cachedTokens":4},"completionTokensDetails":{"reasoningTokens":2}}}}"#,
+        [14, 6, 4, -1, 2],
+    ),
+    (
+        r#"{"result":{"alternatives":[],"usage":{"inputTextTokens":"19","completionTokens":"8","totalTokens":"27","completionTokensDetails":{"reasoningTokens":"0"}},"modelVersion":"v"}}"#,
+        [19, 8, -1, -1, 0],
+    ),
+    (
+        r#"{"model_instance_id":"m","output":[{"type":"message","content":"x"}],"stats":{"input_tokens":17,"total_output_tokens":40,"reasoning_output_tokens":25,"tokens_per_second":30.5}}"#,
+        [17, 40, -1, -1, 25],
+    ),
+    (
+        r#"{"usage":{"prompt_tokens":15,"completion_tokens":16,"total_tokens":31,"estimated_cost":0.0000268}}"#,
+        [15, 16, -1, -1, -1],
+    ),
+    (
+        r#"{"usage":{"prompt_tokens":3,"completion_tokens":1,"total_tokens":4},"cost":{"usd":0.00034,"diem":0}}"#,
+        [3, 1, -1, -1, -1],
+    ),
+    (
+        r#"{"id":"r","results":[{"index":0,"relevance_score":0.9}],"tokens":{"input_tokens":33,"output_tokens":0}}"#,
+        [33, 0, -1, -1, -1],
+    ),
+    (r#"{"recordId":"r","modelOutput":{"usage":{"inputTokens":10,"outputTokens":5}}}"#, [10, 5, -1, -1, -1]),
+    (r#"{"model":"document-parse","elements":[],"usage":{"pages":7}}"#, [-1; 5]),
 ];
 
 /// Streams, as text, with the same counts.
@@ -347,6 +398,15 @@ pub(crate) const STREAMS: &[(&str, [i64; 5])] = &[
     (
         "data: {\"token\":{\"id\":1,\"text\":\"x\"},\"generated_text\":null,\"details\":null}\n\ndata: {\"token\":{\"id\":2,\"text\":\"y\"},\"generated_text\":\"xy\",\"details\":{\"finish_reason\":\"length\",\"generated_tokens\":20,\"input_length\":5}}\n\n",
         [5, 20, -1, -1, -1],
+    ),
+    // Gemini interactions, cut before the last event; Nova Sonic, which counts up.
+    (
+        "event: step.stop\ndata: {\"event_type\":\"step.stop\",\"index\":0,\"metadata\":{\"total_usage\":{\"total_tokens\":60,\"total_input_tokens\":8,\"total_output_tokens\":12,\"total_thought_tokens\":40}}}\n\n",
+        [8, 52, -1, -1, 40],
+    ),
+    (
+        "{\"event\":{\"usageEvent\":{\"completionId\":\"c\",\"details\":{\"delta\":{\"input\":{\"speechTokens\":30,\"textTokens\":9}},\"total\":{\"input\":{\"speechTokens\":30,\"textTokens\":9},\"output\":{\"speechTokens\":0,\"textTokens\":0}}},\"totalInputTokens\":39,\"totalOutputTokens\":0,\"totalTokens\":39}}}\n{\"event\":{\"usageEvent\":{\"completionId\":\"c\",\"details\":{\"delta\":{\"output\":{\"speechTokens\":50,\"textTokens\":4}},\"total\":{\"input\":{\"speechTokens\":30,\"textTokens\":9},\"output\":{\"speechTokens\":50,\"textTokens\":4}}},\"totalInputTokens\":39,\"totalOutputTokens\":54,\"totalTokens\":93}}}\n",
+        [39, 54, -1, -1, -1],
     ),
 ];
 

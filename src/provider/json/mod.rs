@@ -363,7 +363,12 @@ impl Scanner {
                 None => self.skip_value(b'{', b'}', facts),
             },
             b'[' => match means.and_then(|means| means.items) {
-                Some(place) if text.wants(place) => self.push(place, true),
+                Some(place) if text.wants(place) => {
+                    if means.is_some_and(|means| means.note == Some(Note::Vectors)) {
+                        facts.vectors();
+                    }
+                    self.push(place, true);
+                }
                 _ => self.skip_value(b'[', b']', facts),
             },
             b'"' => {
