@@ -1,7 +1,7 @@
 //! Cohere: `tokens` is what the model read and wrote, `billed_units` is what is paid.
 //!
-//! Source: cohere SDK `Usage`, `ApiMeta`; read 2026-11-22. Reasoning is part of what the model wrote; seen 2026-11-28. Who states only billed units (generate, embed) is taken
-//! at that.
+//! Source: cohere SDK `Usage`, `ApiMeta`; read 2026-11-22. Reasoning is part of what the model wrote; seen 2026-11-28. Who
+//! states only billed units (generate, embed) is taken at that.
 
 use super::openai;
 use super::rule::{Beside, Dialect, Side, unit};
