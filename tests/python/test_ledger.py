@@ -3,6 +3,7 @@
 import logging
 import os
 import shutil
+import sqlite3
 import stat
 import subprocess
 import sys
@@ -438,3 +439,22 @@ async def test_aflush_waits_without_blocking_the_loop(tmp_path):
         ragmeter.record_tokens(1, 2)
         assert await ledger.aflush(20)
         assert ledger.usage()[0]["calls"] == 1
+
+
+def test_what_another_sqlite_in_the_process_closes_stays_whole(tmp_path):
+    path = tmp_path / "ledger.db"
+    question = "SELECT count(*) FROM ragmeter_calls"
+    ledger = Ledger.open(f"sqlite:{path}")
+    try:
+        for calls in range(1, 6):
+            with ragmeter.run(tenant="acme"):
+                ragmeter.record_tokens(12, 3)
+            assert ledger.flush()
+            here = sqlite3.connect(path)
+            assert here.execute(question).fetchone() == (calls,)
+            here.close()
+        elsewhere = f"import sqlite3; print(*sqlite3.connect({str(path)!r}).execute({question!r}).fetchone())"
+        assert subprocess.run([sys.executable, "-c", elsewhere], capture_output=True, check=True).stdout == b"5\n"
+        assert path.with_name("ledger.db-wal").exists()
+    finally:
+        ledger.close()

@@ -1,5 +1,6 @@
 //! Store: a connection to one of the databases.
 
+mod guard;
 mod literal;
 mod mysql;
 mod postgres;

@@ -2,10 +2,12 @@
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rusqlite::types::{ToSqlOutput, Value, ValueRef};
 use rusqlite::{Connection, ErrorCode, params_from_iter};
 
+use super::guard::Guard;
 use super::{Care, Cell, Store, remember};
 use crate::call::Dim;
 use crate::error::{Error, Kind, Result};
@@ -22,6 +24,8 @@ pub(super) struct Sqlite {
     file: Option<(u64, u64)>,
     /// Sets of labels that are known to be in the file.
     known: HashSet<i64>,
+    /// Dropped after the connection.
+    _guard: Option<Arc<Guard>>,
 }
 
 impl From<rusqlite::Error> for Error {
@@ -38,7 +42,7 @@ impl From<rusqlite::Error> for Error {
 }
 
 /// Which file that is, where the system tells.
-fn file_at(path: &Path) -> Option<(u64, u64)> {
+pub(super) fn file_at(path: &Path) -> Option<(u64, u64)> {
     #[cfg(unix)]
     return std::fs::metadata(path).ok().map(|file| {
         use std::os::unix::fs::MetadataExt;
@@ -64,7 +68,10 @@ impl Sqlite {
         ] {
             connection.prepare(&format!("PRAGMA {pragma}"))?.query([])?.next()?;
         }
-        Ok(Self { connection, path: path.into(), file: file_at(Path::new(path)), known: HashSet::new() })
+        // The shared memory is there from the first look into the file on.
+        connection.query_row("SELECT count(*) FROM sqlite_master", [], |_| Ok(()))?;
+        let (path, known) = (PathBuf::from(path), HashSet::new());
+        Ok(Self { connection, file: file_at(&path), _guard: Guard::of(&path), path, known })
     }
 
     fn write_all(&mut self, batch: &Batch) -> Result<(usize, Vec<i64>)> {
