@@ -25,7 +25,7 @@ static GUARDS: Mutex<Vec<(Place, Weak<Guard>)>> = Mutex::new(Vec::new());
 
 /// Open files with locks of their own, as long as there are connections to what they guard.
 pub(super) struct Guard {
-    _files: [File; 2],
+    _files: [Option<File>; 2],
 }
 
 impl Guard {
@@ -39,7 +39,7 @@ impl Guard {
         if let Some(guard) = known.and_then(|(_, guard)| guard.upgrade()) {
             return Some(guard);
         }
-        let guard = Arc::new(Self { _files: [hold(path, SHARED)?, hold(&memory, USERS)?] });
+        let guard = Arc::new(Self { _files: [hold(path, SHARED), hold(&memory, USERS)] });
         guards.push((place, Arc::downgrade(&guard)));
         Some(guard)
     }
@@ -51,7 +51,8 @@ fn beside(path: &Path, end: &str) -> PathBuf {
     name.into()
 }
 
-/// Opens a file and holds a shared lock on some of its bytes.
+/// Opens a file and holds a shared lock on some of its bytes. Where it gets none the file stays open all the same: closing
+/// it now would drop the locks of the connection.
 #[cfg(target_os = "linux")]
 fn hold(path: &Path, (start, length): (i64, i64)) -> Option<File> {
     use nix::fcntl::{FcntlArg, fcntl};
@@ -60,7 +61,8 @@ fn hold(path: &Path, (start, length): (i64, i64)) -> Option<File> {
     let file = File::open(path).ok()?;
     let (l_type, l_whence) = (i16::try_from(F_RDLCK).ok()?, i16::try_from(SEEK_SET).ok()?);
     let lock = flock { l_type, l_whence, l_start: start, l_len: length, l_pid: 0 };
-    fcntl(&file, FcntlArg::F_OFD_SETLK(&lock)).ok().map(|_| file)
+    let _ = fcntl(&file, FcntlArg::F_OFD_SETLK(&lock));
+    Some(file)
 }
 
 #[cfg(not(target_os = "linux"))]
